@@ -1,0 +1,82 @@
+"""Cilium, the cluster's network, as a Helm release that belongs to Oxide from the first day on."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NotRequired, TypedDict
+
+import pulumi
+import pulumi_kubernetes as kubernetes
+
+from . import naming
+from .cilium_values import metadata_policy
+from .options import child_options
+
+RELEASE_TIMEOUT = 900
+"""Seconds that Helm may wait for Cilium: nodes pull its images first."""
+
+
+class CiliumReleaseArgs(TypedDict):
+    """Which Cilium, and how it is set up."""
+
+    version: str
+    """Chart version, for example 1.19.6."""
+    values: pulumi.Input[Mapping[str, Any]]
+    """Values of the chart, as `cilium_values` makes them."""
+    chart: NotRequired[str]
+    """Chart name, path or oci:// address. Default: cilium."""
+    repository: NotRequired[str | None]
+    """Chart repository. Default: none, for a path or an oci:// address."""
+    metadata_access: NotRequired[Sequence[Mapping[str, Any]]]
+    """Pods that may reach Hetzner's metadata service, each by namespace and labels. Default: none."""
+
+
+class CiliumRelease(pulumi.ComponentResource):
+    """
+    The release and the policy that keeps pods from the servers' metadata.
+
+    Needs a Kubernetes provider. The release counts as done once Cilium's pods run, so it is also the gate for
+    everything that needs a network.
+    """
+
+    status: pulumi.Output[str]
+    """Helm's status of the release: deployed."""
+    values: pulumi.Output[Mapping[str, Any]]
+    """The values that the release was given."""
+
+    def __init__(
+        self, name: str, args: CiliumReleaseArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__(naming.TYPE_CILIUM_RELEASE, name, {}, opts)
+        repository = args.get("repository")
+        release = kubernetes.helm.v3.Release(
+            name,
+            # An explicit name keeps Helm's history apart from Pulumi's autonaming.
+            name="cilium",
+            namespace="kube-system",
+            chart=args.get("chart", "cilium"),
+            version=args["version"],
+            repository_opts=kubernetes.helm.v3.RepositoryOptsArgs(repo=repository)
+            if repository
+            else None,
+            values=args["values"],
+            timeout=RELEASE_TIMEOUT,
+            # A failed first install stays recorded, and the next `up` repairs it.
+            atomic=False,
+            skip_await=False,
+            max_history=5,
+            opts=child_options(self, opts),
+        )
+        policy = metadata_policy(args.get("metadata_access", ()))
+        # The user_data of a server holds its machine config with every key of the cluster.
+        for number, rule in enumerate(policy.get("specs") or [policy["spec"]], start=1):
+            suffix = "" if number == 1 else f"-{number}"
+            kubernetes.apiextensions.CustomResource(
+                f"{name}-metadata-policy{suffix}",
+                api_version=policy["apiVersion"],
+                kind=policy["kind"],
+                metadata={"name": f"{policy['metadata']['name']}{suffix}"},
+                spec=rule,
+                opts=child_options(self, opts, depends_on=[release]),
+            )
+        self.status = release.status.apply(lambda status: status.status if status else "unknown")
+        self.values = pulumi.Output.from_input(args["values"])
+        self.register_outputs({"status": self.status, "values": self.values})

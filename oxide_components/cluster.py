@@ -1,0 +1,229 @@
+"""A whole cluster out of one configuration: which component gets what, and what waits for what."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+import pulumi_hcloud as hcloud
+import pulumi_kubernetes as kubernetes
+
+from .cilium_release import CiliumRelease, CiliumReleaseArgs
+from .cilium_values import cilium_values
+from .cluster_args import ClusterArgs
+from .cluster_identity import ClusterIdentity, ClusterIdentityArgs
+from .config import ClusterConfig, WorkerPoolConfig
+from .control_plane import ControlPlane, ControlPlaneArgs
+from .firewall import Firewall, FirewallArgs
+from .hetzner import Architecture
+from .kubeprism import KUBEPRISM_HOST, KUBEPRISM_PORT
+from .network import Network, NetworkArgs
+from .node import Node
+from .node_info import NodeInfo
+from .talos_secrets import TalosSecrets, TalosSecretsArgs
+from .worker_pool import TaintArgs, WorkerPool, WorkerPoolArgs
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cluster:
+    """The parts of a declared cluster."""
+
+    identity: ClusterIdentity
+    control_plane: ControlPlane
+    worker_pools: tuple[WorkerPool, ...]
+    cilium: CiliumRelease
+
+    @property
+    def nodes(self) -> list[NodeInfo]:
+        """All nodes: control planes first, then pool by pool."""
+        return [
+            *self.control_plane.nodes,
+            *(node for pool in self.worker_pools for node in pool.nodes),
+        ]
+
+
+def create_cluster(config: ClusterConfig) -> Cluster:
+    """Declare everything that belongs to one cluster."""
+    protect = config.deletion_protection
+    identity = ClusterIdentity(
+        "cluster", _identity_args(config), pulumi.ResourceOptions(protect=protect)
+    )
+    born = pulumi.ResourceOptions(depends_on=[identity])
+    network = Network("network", _network_args(config), born, protect=protect)
+    firewall = Firewall(
+        "firewall",
+        FirewallArgs(
+            cluster_name=config.cluster_name,
+            # Known in the preview where the configuration names them.
+            admin_cidrs=config.admin_cidrs or identity.admin_cidrs,
+            worker_ingress_ports=config.worker_ingress_ports,
+        ),
+        born,
+    )
+    secrets = TalosSecrets(
+        "secrets", TalosSecretsArgs(config_contract=identity.contract), born, protect=protect
+    )
+    cluster = _cluster_args(config, identity, secrets)
+    images = _Images(config)
+    control_plane = ControlPlane(
+        "control-plane",
+        ControlPlaneArgs(
+            cluster=cluster,
+            server_type=config.control_plane_server_type,
+            location=config.location,
+            image_id=images.of(config.control_plane_architecture),
+            subnet_id=network.control_subnet_id,
+            firewall_ids=[firewall.control_plane_id],
+            client_configuration=secrets.client_configuration,
+            config_patches=config.control_plane_config_patches,
+        ),
+        born,
+        protect=protect,
+    )
+    worker_pools = tuple(
+        WorkerPool(
+            pool.name,
+            WorkerPoolArgs(
+                cluster=cluster,
+                pool=pool.name,
+                count=pool.count,
+                server_type=pool.server_type,
+                location=pool.location,
+                image_id=images.of(pool.architecture),
+                subnet_id=network.worker_subnet_id,
+                firewall_ids=[firewall.worker_id],
+                labels=pool.labels,
+                annotations=pool.annotations,
+                taints=_taints(pool),
+                config_patches=[*config.worker_config_patches, *pool.config_patches],
+            ),
+            born,
+        )
+        for pool in config.worker_pools
+        # An architecture without nodes needs no image.
+        if pool.count
+    )
+    cilium = CiliumRelease(
+        "cilium",
+        _cilium_args(config),
+        pulumi.ResourceOptions(
+            provider=kubernetes.Provider(
+                "kubernetes",
+                kubeconfig=control_plane.kubeconfig,
+                # Without it a renewed kubeconfig would replace everything in the cluster.
+                cluster_identifier=config.cluster_name,
+            ),
+            # A whole destroy takes the cluster with its servers; it need not answer any more.
+            deleted_with=identity,
+        ),
+    )
+    result = Cluster(
+        identity=identity, control_plane=control_plane, worker_pools=worker_pools, cilium=cilium
+    )
+    for node in result.nodes:
+        Node(
+            f"node-{node['name']}",
+            node,
+            kubeconfig=control_plane.kubeconfig,
+            opts=pulumi.ResourceOptions(depends_on=[cilium]),
+        )
+    return result
+
+
+class _Images:
+    """The Talos snapshots that new servers boot from, one per architecture in use."""
+
+    def __init__(self, config: ClusterConfig) -> None:
+        self._config = config
+        self._found: dict[Architecture, pulumi.Input[str]] = {}
+
+    def of(self, architecture: Architecture) -> pulumi.Input[str]:
+        if self._config.image_id is not None:
+            return str(self._config.image_id)
+        if architecture not in self._found:
+            image = hcloud.get_image_output(
+                with_selector=self._config.image_selector,
+                with_architecture=architecture,
+                most_recent=True,
+            )
+            self._found[architecture] = image.id.apply(str)
+        return self._found[architecture]
+
+
+def _identity_args(config: ClusterConfig) -> ClusterIdentityArgs:
+    args = ClusterIdentityArgs(
+        cluster_name=config.cluster_name,
+        network_cidr=str(config.network_cidr),
+        control_subnet_cidr=str(config.control_subnet_cidr),
+        worker_subnet_cidr=str(config.worker_subnet_cidr),
+        pod_cidr=str(config.pod_cidr),
+        service_cidr=str(config.service_cidr),
+        node_cidr_mask_size=config.node_cidr_mask_size,
+        network_zone=config.network_zone,
+        talos_version=config.talos_version,
+        detect_admin_cidrs=config.admin_cidrs is None,
+    )
+    if config.config_contract is not None:
+        args["contract"] = config.config_contract
+    return args
+
+
+def _network_args(config: ClusterConfig) -> NetworkArgs:
+    return NetworkArgs(
+        cluster_name=config.cluster_name,
+        cidr=str(config.network_cidr),
+        control_subnet_cidr=str(config.control_subnet_cidr),
+        worker_subnet_cidr=str(config.worker_subnet_cidr),
+        network_zone=config.network_zone,
+    )
+
+
+def _cluster_args(
+    config: ClusterConfig, identity: ClusterIdentity, secrets: TalosSecrets
+) -> ClusterArgs:
+    addresses = config.address_plan.control_plane_addresses(config.control_planes)
+    return ClusterArgs(
+        name=config.cluster_name,
+        control_plane_addresses=[str(address) for address in addresses],
+        control_subnet_cidr=str(config.control_subnet_cidr),
+        worker_subnet_cidr=str(config.worker_subnet_cidr),
+        pod_cidr=str(config.pod_cidr),
+        service_cidr=str(config.service_cidr),
+        node_cidr_mask_size=config.node_cidr_mask_size,
+        talos_version=config.talos_version,
+        kubernetes_version=config.kubernetes_version,
+        schematic_id=config.schematic_id,
+        config_contract=identity.contract,
+        machine_secrets=secrets.machine_secrets,
+        api_hostname=config.api_hostname,
+        schedulable_control_planes=config.workers == 0,
+        config_patches=config.config_patches,
+    )
+
+
+def _taints(pool: WorkerPoolConfig) -> list[TaintArgs]:
+    return [
+        TaintArgs(key=taint.key, value=taint.value, effect=taint.effect) for taint in pool.taints
+    ]
+
+
+def _cilium_args(config: ClusterConfig) -> CiliumReleaseArgs:
+    values: Any = cilium_values(
+        control_plane_count=config.control_planes,
+        worker_count=config.workers,
+        pod_cidr=str(config.pod_cidr),
+        kubeprism_host=KUBEPRISM_HOST,
+        kubeprism_port=KUBEPRISM_PORT,
+        user_values=config.cilium_values,
+    )
+    if "ciliumValues" in config.secret_keys:
+        values = pulumi.Output.secret(values)
+    return CiliumReleaseArgs(
+        version=config.cilium_version,
+        values=values,
+        chart=config.cilium_chart,
+        repository=config.cilium_repository,
+        metadata_access=[
+            {"namespace": access.namespace, "labels": dict(access.labels)}
+            for access in config.metadata_access
+        ],
+    )

@@ -1,0 +1,127 @@
+"""The cluster's identity: what cannot change on a live cluster, recorded once and guarded in every preview."""
+
+from collections.abc import Mapping
+from typing import Any, NotRequired, TypedDict
+
+import pulumi
+from pulumi.dynamic import (
+    CheckFailure,
+    CheckResult,
+    CreateResult,
+    DiffResult,
+    Resource,
+    UpdateResult,
+)
+
+from .admin_address import detect_admin_cidrs
+from .dynamic_provider import LifecycleProvider
+from .versions import contract_of
+
+_FIXED: Mapping[str, str] = {
+    "cluster_name": "clusterName",
+    "network_cidr": "networkCidr",
+    "control_subnet_cidr": "controlSubnetCidr",
+    "worker_subnet_cidr": "workerSubnetCidr",
+    "pod_cidr": "podCidr",
+    "service_cidr": "serviceCidr",
+    "node_cidr_mask_size": "nodeCidrMaskSize",
+    "network_zone": "location",
+    "contract": "configContract",
+}
+"""Recorded property -> the setting it comes from."""
+
+
+class ClusterIdentityArgs(TypedDict):
+    """What a cluster is born with. All values are plain: the preview compares them."""
+
+    cluster_name: str
+    """Name of the cluster."""
+    network_cidr: str
+    """Range of the Hetzner network."""
+    control_subnet_cidr: str
+    """Subnet of the control planes."""
+    worker_subnet_cidr: str
+    """Subnet of the workers."""
+    pod_cidr: str
+    """Range of pod addresses."""
+    service_cidr: str
+    """Range of service addresses."""
+    node_cidr_mask_size: int
+    """Prefix length of a node's block of pod addresses."""
+    network_zone: str
+    """Hetzner network zone of all nodes."""
+    talos_version: str
+    """Talos version at creation; the config contract follows from it unless `contract` is given."""
+    contract: NotRequired[str]
+    """Config contract, for example v1.13. Default: what is recorded, at creation the minor of `talos_version`."""
+    detect_admin_cidrs: NotRequired[bool]
+    """Find out and record the operator's own public address. Default: false."""
+
+
+class ClusterIdentityProvider(LifecycleProvider):
+    """Refuses every change of what is recorded. It is never replaced, so it can be the `deleted_with` of others."""
+
+    def check(self, olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
+        """Fill in the recorded contract and refuse a changed identity."""
+        recorded = olds.get("contract")
+        contract = news.get("contract") or recorded or contract_of(news["talos_version"])
+        news = {**news, "contract": contract}
+        if recorded:
+            # An update for its own sake would only show noise in the preview.
+            news["talos_version"] = olds["talos_version"]
+        changed = [
+            f"oxide:{setting}: {olds[key]} cannot become {news[key]}"
+            for key, setting in _FIXED.items()
+            # A property that an older release did not record is no change.
+            if key in olds and olds[key] != news[key]
+        ]
+        failures = [CheckFailure("", _refusal(changed, olds))] if changed else []
+        return CheckResult(news, failures)
+
+    def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
+        """Only the recorded admin addresses can come to change."""
+        wants_detection = news.get("detect_admin_cidrs") and not olds.get("admin_cidrs")
+        new_property = any(key not in olds for key in _FIXED)
+        return DiffResult(changes=bool(wants_detection or new_property))
+
+    def create(self, props: dict[str, Any]) -> CreateResult:
+        """Record the identity."""
+        return CreateResult(props["cluster_name"], _recorded(props, {}))
+
+    def update(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
+        """Record what was not recorded before."""
+        return UpdateResult(_recorded(news, olds))
+
+
+class ClusterIdentity(Resource, module="oxide", name="ClusterIdentity"):
+    """What cannot change on a live cluster; also the sentinel of `deleted_with` for in-cluster resources."""
+
+    contract: pulumi.Output[str]
+    """Config contract of all machine configs, pinned at creation."""
+    admin_cidrs: pulumi.Output[list[str]]
+    """Detected addresses of the operator; empty where none were asked for."""
+
+    def __init__(
+        self, name: str, args: ClusterIdentityArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        properties = {"contract": None, "detect_admin_cidrs": False, "admin_cidrs": None, **args}
+        super().__init__(ClusterIdentityProvider(), name, properties, opts)
+
+
+def _recorded(props: dict[str, Any], olds: dict[str, Any]) -> dict[str, Any]:
+    admin_cidrs = olds.get("admin_cidrs") or []
+    if props.get("detect_admin_cidrs") and not admin_cidrs:
+        admin_cidrs = detect_admin_cidrs()
+    return {**props, "admin_cidrs": admin_cidrs}
+
+
+def _refusal(changed: list[str], olds: dict[str, Any]) -> str:
+    name = olds.get("cluster_name", "this cluster")
+    return "\n  ".join(
+        [
+            f"The identity of cluster {name} cannot change while it lives:",
+            *changed,
+            "Set the old values back, or create a second cluster with the new ones (another stack, another "
+            "clusterName) and move the workloads: docs/operations.md, 'Moving to a new cluster'.",
+        ]
+    )

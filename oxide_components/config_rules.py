@@ -1,0 +1,259 @@
+"""Reads every setting of a stack and checks them against each other."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, Final
+
+from . import cilium_values, firewall_rules, versions
+from .addressing import AddressPlan
+from .config_access import read_access
+from .config_limits import check_limits, server_type_warnings
+from .config_pools import WorkerPoolConfig, check_server_type, read_patches, read_pools
+from .config_reader import Reader
+from .config_schema import CILIUM_REPOSITORY, DEFAULT_IMAGE_SELECTOR, SETTINGS_BY_KEY
+from .errors import Problem
+from .hetzner import ZONES, server_type_architecture
+from .naming import is_dns_label
+
+MAX_CONTROL_PLANES: Final = 9
+"""etcd gets slower with every member; beyond seven to nine more of them only cost."""
+
+_SCHEMATIC_ID: Final = re.compile(r"[0-9a-f]{64}")
+_SELECTOR: Final = re.compile(
+    r"[A-Za-z0-9._/-]+((==?|!=)[A-Za-z0-9._-]+)?(,[A-Za-z0-9._/-]+((==?|!=)[A-Za-z0-9._-]+)?)*"
+)
+
+
+def read(reader: Reader, stack: str) -> tuple[dict[str, Any], list[Problem]]:
+    """Fields of a ClusterConfig, and what deserves a warning. Problems stay in the reader."""
+    fields: dict[str, Any] = {}
+    fields["cluster_name"] = cluster_name = _cluster_name(reader, stack)
+    fields["location"] = location = reader.text("location")
+    fields["control_planes"] = _control_planes(reader)
+    fields["control_plane_server_type"] = reader.text("controlPlaneServerType")
+    check_server_type(reader, "controlPlaneServerType", fields["control_plane_server_type"])
+    fields["worker_pools"] = pools = read_pools(reader, cluster_name, location)
+    fields["network_zone"] = _network_zone(reader, location, pools)
+    warnings = _ranges(reader, fields)
+    _versions(reader, fields)
+    _image(reader, fields)
+    _cilium(reader, fields)
+    read_access(reader, fields)
+    for key, name in (
+        ("configPatches", "config_patches"),
+        ("controlPlaneConfigPatches", "control_plane_config_patches"),
+        ("workerConfigPatches", "worker_config_patches"),
+    ):
+        fields[name] = read_patches(reader, key, reader.array(key), cluster_name)
+    fields["deletion_protection"] = reader.boolean("deletionProtection")
+    check_limits(reader, fields)
+    warnings += [
+        *server_type_warnings(fields),
+        *cilium_values.value_warnings(fields["cilium_values"]),
+        *firewall_rules.admin_cidr_warnings(fields["admin_cidrs"] or ()),
+    ]
+    return fields, warnings
+
+
+def _cluster_name(reader: Reader, stack: str) -> str:
+    if reader.is_set("clusterName"):
+        name = reader.text("clusterName")
+        if not is_dns_label(name):
+            reader.add(
+                "clusterName",
+                name,
+                "is not part of a host name",
+                "use lower-case letters, digits and inner hyphens",
+            )
+        return name
+    if not is_dns_label(stack):
+        reader.add(
+            "clusterName",
+            stack,
+            "is the stack's name, which is used where no name is set, and is not part of a host name",
+            "set clusterName to lower-case letters, digits and inner hyphens",
+        )
+    return stack
+
+
+def _control_planes(reader: Reader) -> int:
+    count = reader.integer("controlPlanes", 1, MAX_CONTROL_PLANES)
+    if count % 2 == 0:
+        reader.add(
+            "controlPlanes",
+            count,
+            "is even, which tolerates no more failures than one less",
+            f"use {count - 1} or {count + 1}",
+        )
+    return count
+
+
+def _network_zone(reader: Reader, location: str, pools: Sequence[WorkerPoolConfig]) -> str:
+    zone = reader.text("networkZone")
+    if zone and zone not in ZONES.values() and not re.fullmatch(r"[a-z]{2}-[a-z]+", zone):
+        reader.add(
+            "networkZone",
+            zone,
+            "is not a network zone",
+            f"use one of {', '.join(sorted(set(ZONES.values())))}, or remove the key",
+        )
+        return zone
+    zone = zone or ZONES.get(location, "")
+    places = [("location", location)]
+    places += [
+        (f"workerPools[{index}].location", pool.location) for index, pool in enumerate(pools[1:])
+    ]
+    for path, place in places:
+        known = ZONES.get(place)
+        if known is None and not reader.is_set("networkZone"):
+            reader.add(
+                path,
+                place,
+                "is not a location that this release knows",
+                f"use one of {', '.join(ZONES)}, or set networkZone too if Hetzner has added it",
+            )
+        elif known is not None and zone and known != zone:
+            reader.add(
+                path,
+                place,
+                f"is in network zone {known} and the cluster is in {zone}",
+                "keep all nodes in one zone, because a network has only one",
+            )
+    return zone
+
+
+def _ranges(reader: Reader, fields: dict[str, Any]) -> list[Problem]:
+    names = {
+        "networkCidr": "network_cidr",
+        "controlSubnetCidr": "control_subnet_cidr",
+        "workerSubnetCidr": "worker_subnet_cidr",
+        "podCidr": "pod_cidr",
+        "serviceCidr": "service_cidr",
+    }
+    fields.update({name: reader.cidr(key) for key, name in names.items()})
+    fields["node_cidr_mask_size"] = reader.integer("nodeCidrMaskSize", 1, 32)
+    if not reader.ok(*names, "nodeCidrMaskSize"):
+        return []
+    plan = AddressPlan(
+        network=fields["network_cidr"],
+        control_subnet=fields["control_subnet_cidr"],
+        worker_subnet=fields["worker_subnet_cidr"],
+        pods=fields["pod_cidr"],
+        services=fields["service_cidr"],
+        node_cidr_mask_size=fields["node_cidr_mask_size"],
+    )
+    # Ranges are checked for an empty cluster where its size cannot be read.
+    counted = reader.ok("controlPlanes", "workers", "workerPools")
+    control_planes = fields["control_planes"] if counted else 0
+    workers = sum(pool.count for pool in fields["worker_pools"]) if counted else 0
+    problems = plan.problems(control_planes=control_planes, workers=workers)
+    reader.add_all(problems)
+    return [] if problems else plan.warnings(control_planes=control_planes, workers=workers)
+
+
+def _versions(reader: Reader, fields: dict[str, Any]) -> None:
+    parsed: dict[str, versions.Version] = {}
+    for key, name, parse, prefix in (
+        ("talosVersion", "talos_version", versions.parse_talos, "v"),
+        ("kubernetesVersion", "kubernetes_version", versions.parse, ""),
+        ("ciliumVersion", "cilium_version", versions.parse, ""),
+    ):
+        fields[name] = text = reader.text(key)
+        version = parse(text)
+        if version is not None:
+            parsed[key] = version
+        elif reader.ok(key):
+            bare = versions.parse(text.lstrip("v"))
+            default = SETTINGS_BY_KEY[key].default
+            reader.add(
+                key,
+                text,
+                "is not a full version"
+                if bare is None
+                else "lacks its leading v"
+                if prefix
+                else "has a leading v",
+                f"write {prefix}{bare or str(default).lstrip('v')}",
+            )
+    fields["config_contract"] = contract = reader.text("configContract") or None
+    if "talosVersion" in parsed and contract is not None:
+        problem = versions.contract_problem(contract, parsed["talosVersion"])
+        reader.add_all([problem] if problem else [])
+    if len(parsed) == 3:
+        reader.add_all(
+            versions.skew_problems(
+                parsed["talosVersion"], parsed["kubernetesVersion"], parsed["ciliumVersion"]
+            ),
+        )
+
+
+def _image(reader: Reader, fields: dict[str, Any]) -> None:
+    fields["schematic_id"] = schematic = reader.text("schematicId")
+    if not _SCHEMATIC_ID.fullmatch(schematic) and reader.ok("schematicId"):
+        reader.add(
+            "schematicId",
+            schematic,
+            "is not a schematic of Image Factory",
+            "use the 64 hexadecimal digits that factory.talos.dev shows",
+        )
+    has_id = reader.is_set("imageId")
+    fields["image_id"] = reader.integer("imageId", 1, 2**53) if has_id else None
+    fields["image_selector"] = reader.text("imageSelector") or DEFAULT_IMAGE_SELECTOR
+    if reader.is_set("imageSelector"):
+        if has_id:
+            reader.add(
+                "imageId",
+                fields["image_id"],
+                f"is set together with imageSelector {fields['image_selector']}",
+                "remove one of the two",
+            )
+        if not _SELECTOR.fullmatch(fields["image_selector"]):
+            reader.add(
+                "imageSelector",
+                fields["image_selector"],
+                "is not a label selector",
+                "write one like os=talos,version=v1.13.9",
+            )
+    types = {fields["control_plane_server_type"]: fields["control_planes"]}
+    for pool in fields["worker_pools"]:
+        types[pool.server_type] = types.get(pool.server_type, 0) + pool.count
+    wanted = {server_type_architecture(name) for name, count in types.items() if count}
+    if has_id and len(wanted) > 1:
+        reader.add(
+            "imageId",
+            fields["image_id"],
+            "is one image and the server types need both x86 and arm",
+            "use imageSelector, which finds one image per architecture",
+        )
+
+
+def _cilium(reader: Reader, fields: dict[str, Any]) -> None:
+    fields["cilium_chart"] = chart = reader.text("ciliumChart")
+    repository = reader.text("ciliumRepository")
+    if "://" in chart and not chart.startswith("oci://"):
+        reader.add(
+            "ciliumChart",
+            chart,
+            "is not a chart reference",
+            "use a chart name with ciliumRepository, a path such as ./charts/cilium, or oci://...",
+        )
+    elif "/" in chart:
+        if repository:
+            reader.add(
+                "ciliumRepository",
+                repository,
+                f"is set although ciliumChart {chart} names the chart's place already",
+                "remove ciliumRepository, or set ciliumChart to the chart's name",
+            )
+    elif repository and not re.fullmatch(r"https?://[^\s/]+\S*", repository):
+        reader.add(
+            "ciliumRepository",
+            repository,
+            "is not the address of a Helm repository",
+            f"use one like {CILIUM_REPOSITORY}, or put an oci:// reference into ciliumChart",
+        )
+    fields["cilium_repository"] = None if "/" in chart else repository or CILIUM_REPOSITORY
+    fields["cilium_values"] = values = reader.mapping("ciliumValues")
+    reader.add_all(cilium_values.value_problems(values))

@@ -1,0 +1,91 @@
+"""The settings of a stack: their keys, types and defaults. Pulumi.yaml and the documentation are tested against this table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from .firewall_rules import DEFAULT_WORKER_INGRESS_PORTS
+from .versions import (
+    DEFAULT_CILIUM_VERSION,
+    DEFAULT_KUBERNETES_VERSION,
+    DEFAULT_SCHEMATIC_ID,
+    DEFAULT_TALOS_VERSION,
+)
+
+Kind = Literal["string", "integer", "boolean", "array", "object"]
+
+CILIUM_REPOSITORY: Final = "https://helm.cilium.io"
+"""Helm repository of the official Cilium chart."""
+
+DEFAULT_IMAGE_SELECTOR: Final = "os=talos"
+"""Labels by which the Talos snapshot is found when no `imageId` is given."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """One configuration key of the project's namespace."""
+
+    key: str
+    kind: Kind
+    default: str | int | bool | tuple[int, ...] | None = None
+    """Value when the stack sets none. None: empty, or worked out from other settings or the cloud."""
+    may_be_secret: bool = False
+    """Whether a stack may store the value encrypted; all other values appear in names, plans and messages."""
+
+
+SETTINGS: Final = (
+    Setting(key="clusterName", kind="string"),
+    Setting(key="location", kind="string", default="nbg1"),
+    Setting(key="networkZone", kind="string"),
+    Setting(key="controlPlanes", kind="integer", default=3),
+    Setting(key="controlPlaneServerType", kind="string", default="cx33"),
+    Setting(key="workers", kind="integer", default=2),
+    Setting(key="workerServerType", kind="string", default="cx33"),
+    Setting(key="workerPools", kind="array", may_be_secret=True),
+    Setting(key="networkCidr", kind="string", default="10.0.0.0/21"),
+    Setting(key="controlSubnetCidr", kind="string", default="10.0.0.0/24"),
+    Setting(key="workerSubnetCidr", kind="string", default="10.0.1.0/24"),
+    Setting(key="podCidr", kind="string", default="10.0.16.0/20"),
+    Setting(key="serviceCidr", kind="string", default="10.0.8.0/21"),
+    Setting(key="nodeCidrMaskSize", kind="integer", default=25),
+    Setting(key="talosVersion", kind="string", default=DEFAULT_TALOS_VERSION),
+    Setting(key="kubernetesVersion", kind="string", default=DEFAULT_KUBERNETES_VERSION),
+    Setting(key="ciliumVersion", kind="string", default=DEFAULT_CILIUM_VERSION),
+    Setting(key="configContract", kind="string"),
+    Setting(key="schematicId", kind="string", default=DEFAULT_SCHEMATIC_ID),
+    Setting(key="imageId", kind="integer"),
+    Setting(key="imageSelector", kind="string"),
+    Setting(key="ciliumChart", kind="string", default="cilium"),
+    Setting(key="ciliumRepository", kind="string"),
+    Setting(key="ciliumValues", kind="object", may_be_secret=True),
+    Setting(key="adminCidrs", kind="array"),
+    Setting(key="allowPublicApi", kind="boolean", default=False),
+    Setting(key="apiHostname", kind="string"),
+    Setting(key="workerIngressPorts", kind="array", default=DEFAULT_WORKER_INGRESS_PORTS),
+    Setting(key="metadataAccess", kind="array"),
+    Setting(key="configPatches", kind="array", may_be_secret=True),
+    Setting(key="controlPlaneConfigPatches", kind="array", may_be_secret=True),
+    Setting(key="workerConfigPatches", kind="array", may_be_secret=True),
+    Setting(key="deletionProtection", kind="boolean", default=True),
+)
+
+SETTINGS_BY_KEY: Final = {setting.key: setting for setting in SETTINGS}
+
+POOL_KEYS: Final = (
+    "name",
+    "count",
+    "serverType",
+    "location",
+    "labels",
+    "taints",
+    "annotations",
+    "configPatches",
+)
+"""Keys of an entry of `workerPools`."""
+
+TAINT_KEYS: Final = ("key", "value", "effect")
+"""Keys of an entry of a pool's `taints`."""
+
+METADATA_ACCESS_KEYS: Final = ("namespace", "labels")
+"""Keys of an entry of `metadataAccess`."""

@@ -1,0 +1,211 @@
+"""The control plane: its servers, the bootstrap of the cluster, and access to it."""
+
+from collections.abc import Sequence
+from typing import NotRequired, TypedDict
+
+import pulumi
+import pulumi_hcloud as hcloud
+import pulumiverse_talos as talos
+
+from . import naming
+from .api_gate import ApiGate
+from .bootstrap import Bootstrap, BootstrapNode
+from .cluster_args import ClusterArgs, cluster_settings, machine_configuration
+from .kubeconfig import API_PORT, people_kubeconfig
+from .machine_config import NodeSettings, control_plane_documents
+from .node_info import NodeInfo
+from .options import child_options
+from .server import placement_groups, talos_server
+from .talos_api import ClientConfiguration, talosconfig
+
+
+class ControlPlaneArgs(TypedDict):
+    """What the control plane is made of. Its size is the number of `cluster.control_plane_addresses`."""
+
+    cluster: ClusterArgs
+    """Facts of the cluster."""
+    server_type: pulumi.Input[str]
+    """Hetzner server type of new control planes."""
+    location: pulumi.Input[str]
+    """Hetzner location."""
+    image_id: pulumi.Input[str]
+    """Id of the Talos snapshot that new servers boot from."""
+    subnet_id: pulumi.Input[str]
+    """Id of the subnet that holds the fixed addresses."""
+    firewall_ids: Sequence[pulumi.Input[int]]
+    """Firewalls that servers get when they are created."""
+    client_configuration: pulumi.Input[ClientConfiguration]
+    """Talos client credentials, as TalosSecrets returns them."""
+    config_patches: NotRequired[Sequence[str]]
+    """Strategic merge patches for control planes only, as YAML. Default: none."""
+
+
+class ControlPlane(pulumi.ComponentResource):
+    """
+    Control planes with fixed addresses, bootstrapped once, and the credentials of the finished cluster.
+
+    A changed version, patch or server type never replaces a server.
+    """
+
+    endpoint: pulumi.Output[str]
+    """URL of the Kubernetes API for people."""
+    nodes: list[NodeInfo]
+    """The control planes, in index order."""
+    kubeconfig: pulumi.Output[str]
+    """Kubeconfig of an administrator, with one context per control plane (secret). Known once the API serves."""
+    talosconfig: pulumi.Output[str]
+    """Configuration of talosctl (secret)."""
+
+    def __init__(
+        self,
+        name: str,
+        args: ControlPlaneArgs,
+        opts: pulumi.ResourceOptions | None = None,
+        *,
+        protect: bool = False,
+    ) -> None:
+        super().__init__(naming.TYPE_CONTROL_PLANE, name, {}, opts)
+        cluster = args["cluster"]
+        addresses = cluster["control_plane_addresses"]
+        groups = placement_groups(
+            name,
+            cluster=cluster["name"],
+            pool=naming.CONTROL_PLANE_POOL,
+            role=naming.ROLE_CONTROL_PLANE,
+            count=len(addresses),
+            parent=self,
+            parent_opts=opts,
+        )
+        self.nodes = [
+            self._node(name, args, opts, index, groups, protect=protect and index == 1)
+            for index in range(1, len(addresses) + 1)
+        ]
+        self.talosconfig = talosconfig(
+            cluster_name=cluster["name"],
+            client_configuration=args["client_configuration"],
+            endpoints=[node["public_address"] for node in self.nodes],
+            nodes=[node["private_address"] for node in self.nodes],
+            parent=self,
+        )
+        bootstrap = Bootstrap(
+            f"{name}-bootstrap",
+            cluster_name=cluster["name"],
+            talosconfig=self.talosconfig,
+            control_planes=[
+                BootstrapNode(
+                    name=node["name"],
+                    private_address=node["private_address"],
+                    public_address=node["public_address"],
+                )
+                for node in self.nodes
+            ],
+            opts=child_options(self, opts, depends_on=[node["server"] for node in self.nodes]),
+        )
+        raw = talos.cluster.Kubeconfig(
+            f"{name}-kubeconfig",
+            client_configuration=args["client_configuration"],
+            node=self.nodes[0]["private_address"],
+            endpoint=self.nodes[0]["public_address"],
+            opts=child_options(self, opts, depends_on=[bootstrap]),
+        )
+        people = self._people_kubeconfig(raw.kubeconfig_raw, cluster)
+        gate = ApiGate(
+            f"{name}-api",
+            kubeconfig=people,
+            opts=child_options(self, opts, depends_on=[bootstrap]),
+        )
+        # Whoever uses the kubeconfig thereby waits for the API.
+        self.kubeconfig = pulumi.Output.secret(
+            pulumi.Output.all(people, gate.id).apply(lambda values: values[0])
+        )
+        self.endpoint = pulumi.Output.format(
+            "https://{0}:{1}",
+            cluster.get("api_hostname") or self.nodes[0]["public_address"],
+            API_PORT,
+        )
+        self.register_outputs(
+            {
+                "endpoint": self.endpoint,
+                "kubeconfig": self.kubeconfig,
+                "talosconfig": self.talosconfig,
+            }
+        )
+
+    def _people_kubeconfig(
+        self, raw: pulumi.Output[str], cluster: ClusterArgs
+    ) -> pulumi.Output[str]:
+        names = [node["name"] for node in self.nodes]
+        addresses = [node["public_address"] for node in self.nodes]
+        return pulumi.Output.secret(
+            pulumi.Output.all(raw, *addresses).apply(
+                lambda values: people_kubeconfig(
+                    values[0],
+                    cluster["name"],
+                    list(zip(names, values[1:], strict=True)),
+                    cluster.get("api_hostname"),
+                )
+            )
+        )
+
+    def _node(
+        self,
+        name: str,
+        args: ControlPlaneArgs,
+        opts: pulumi.ResourceOptions | None,
+        index: int,
+        groups: Sequence[hcloud.PlacementGroup],
+        *,
+        protect: bool,
+    ) -> NodeInfo:
+        cluster = args["cluster"]
+        address = cluster["control_plane_addresses"][index - 1]
+        server_name = naming.server_name(cluster["name"], naming.CONTROL_PLANE_POOL, index)
+        labels = naming.labels(
+            cluster["name"],
+            role=naming.ROLE_CONTROL_PLANE,
+            pool=naming.CONTROL_PLANE_POOL,
+            index=index,
+        )
+        # Kept when the server goes, so that a replaced control plane has its old address.
+        primary_ip = hcloud.PrimaryIp(
+            f"{name}-{index}-ipv4",
+            name=f"{server_name}-ipv4",
+            type="ipv4",
+            assignee_type="server",
+            auto_delete=False,
+            location=args["location"],
+            labels=labels,
+            opts=child_options(self, opts, protect=protect),
+        )
+        node = NodeSettings(name=server_name, pool=naming.CONTROL_PLANE_POOL)
+        server = talos_server(
+            f"{name}-{index}",
+            name=server_name,
+            server_type=args["server_type"],
+            location=args["location"],
+            image=args["image_id"],
+            machine_configuration=machine_configuration(
+                "controlplane",
+                cluster,
+                documents=control_plane_documents(cluster_settings(cluster), node),
+                patches=args.get("config_patches", ()),
+                parent=self,
+            ),
+            subnet_id=args["subnet_id"],
+            private_address=address,
+            public_ipv4_id=primary_ip.id.apply(int),
+            firewall_ids=args["firewall_ids"],
+            placement_group_id=groups[naming.group_index(index) - 1].id.apply(int),
+            labels=labels,
+            parent=self,
+            parent_opts=opts,
+            protect=protect,
+        )
+        return NodeInfo(
+            name=server_name,
+            role=naming.ROLE_CONTROL_PLANE,
+            pool=naming.CONTROL_PLANE_POOL,
+            private_address=pulumi.Output.from_input(address),
+            public_address=primary_ip.ip_address,
+            server=server,
+        )

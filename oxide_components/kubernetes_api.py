@@ -1,0 +1,114 @@
+"""The few Kubernetes API reads that gates need, over the standard library: every server of the kubeconfig in turn."""
+
+import http.client
+import json
+import os
+import ssl
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from .errors import OxideError
+from .kubeconfig import credentials
+
+
+class ApiUnavailableError(OxideError):
+    """No server of the kubeconfig answered; the text names each and its reason."""
+
+
+class KubernetesApi:
+    """
+    Client of one cluster with the credentials of a kubeconfig.
+
+    Args:
+        kubeconfig: Text of a kubeconfig with an embedded client certificate.
+        timeout: Seconds that one request to one server may take.
+    """
+
+    def __init__(self, kubeconfig: str, timeout: float = 10) -> None:
+        found = credentials(kubeconfig)
+        self.servers: Sequence[str] = found.servers
+        self._timeout = timeout
+        self._context = ssl.create_default_context(
+            cadata=found.certificate_authority.decode("ascii")
+        )
+        # Python's ssl loads client certificates from files only.
+        with tempfile.TemporaryDirectory(prefix="oxide-") as directory:
+            path = Path(directory) / "client.pem"
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(found.client_certificate + b"\n" + found.client_key)
+            self._context.load_cert_chain(path)
+
+    def get(self, path: str) -> tuple[int, bytes]:
+        """
+        Status and body of the first server that answers.
+
+        Raises:
+            ApiUnavailableError: None answered.
+        """
+        reasons = []
+        for server in self.servers:
+            try:
+                return self.get_from(server, path)
+            except OSError as error:
+                reasons.append(f"{server}: {_reason(error)}")
+            except http.client.HTTPException as error:
+                reasons.append(f"{server}: {type(error).__name__}")
+        raise ApiUnavailableError("; ".join(reasons))
+
+    def get_from(self, server: str, path: str) -> tuple[int, bytes]:
+        """Status and body of one request to one server."""
+        address = urlsplit(server)
+        connection = http.client.HTTPSConnection(
+            address.hostname or "", address.port, timeout=self._timeout, context=self._context
+        )
+        try:
+            connection.request("GET", path, headers={"Accept": "application/json"})
+            response = connection.getresponse()
+            return response.status, response.read()
+        finally:
+            connection.close()
+
+    def not_ready_reason(self, server: str) -> str | None:
+        """None when the server serves /readyz, else why not, in one line."""
+        try:
+            status, body = self.get_from(server, "/readyz")
+        except OSError as error:
+            return _reason(error)
+        except http.client.HTTPException as error:
+            return type(error).__name__
+        if status == http.HTTPStatus.OK:
+            return None
+        failed = [line for line in body.decode(errors="replace").splitlines() if "[-]" in line]
+        return f"HTTP {status} {'; '.join(failed)}".strip()
+
+    def node(self, name: str) -> dict[str, Any] | None:
+        """The Node object, or None where it does not exist."""
+        status, body = self.get(f"/api/v1/nodes/{name}")
+        if status == http.HTTPStatus.NOT_FOUND:
+            return None
+        if status != http.HTTPStatus.OK:
+            raise ApiUnavailableError(f"GET node {name}: HTTP {status}")
+        node: dict[str, Any] = json.loads(body)
+        return node
+
+
+def node_not_ready_reason(node: dict[str, Any] | None) -> str | None:
+    """None for a Ready node, else why it is not, in one line."""
+    if node is None:
+        return "has not joined the cluster"
+    for condition in node.get("status", {}).get("conditions", []):
+        if condition.get("type") == "Ready":
+            if condition.get("status") == "True":
+                return None
+            return f"not ready: {condition.get('message') or condition.get('reason')}"
+    return "has not reported its state"
+
+
+def _reason(error: OSError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"certificate: {error.verify_message}"
+    return str(error.strerror or error)

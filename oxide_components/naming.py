@@ -1,0 +1,95 @@
+"""Names, labels and type tokens, in one place because users, state files and the cloud all hold on to them."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+TYPE_CLUSTER_IDENTITY: Final = "oxide:index:ClusterIdentity"
+TYPE_TALOS_SECRETS: Final = "oxide:index:TalosSecrets"
+TYPE_NETWORK: Final = "oxide:index:Network"
+TYPE_FIREWALL: Final = "oxide:index:Firewall"
+TYPE_CONTROL_PLANE: Final = "oxide:index:ControlPlane"
+TYPE_WORKER_POOL: Final = "oxide:index:WorkerPool"
+TYPE_CILIUM_RELEASE: Final = "oxide:index:CiliumRelease"
+
+CONTROL_PLANE_POOL: Final = "cp"
+"""Pool name of the control planes; no worker pool may use it."""
+
+DEFAULT_WORKER_POOL: Final = "worker"
+"""Pool that `workers` and `workerServerType` describe."""
+
+ROLE_CONTROL_PLANE: Final = "control-plane"
+ROLE_WORKER: Final = "worker"
+
+LABEL_CLUSTER: Final = "cluster"
+LABEL_ROLE: Final = "role"
+LABEL_POOL: Final = "pool"
+LABEL_INDEX: Final = "index"
+LABEL_MANAGED_BY: Final = "managed-by"
+MANAGED_BY: Final = "oxide"
+
+SERVERS_PER_PLACEMENT_GROUP: Final = 10
+"""Hetzner's limit for a placement group of type spread."""
+
+MAX_HOSTNAME_LENGTH: Final = 63
+"""Length of an RFC 1123 label; a server's name is its host name and its Kubernetes node name."""
+
+_DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
+
+
+def is_dns_label(name: str) -> bool:
+    """Whether a name is an RFC 1123 label: lower-case letters, digits and inner hyphens, at most 63 characters."""
+    return len(name) <= MAX_HOSTNAME_LENGTH and _DNS_LABEL.fullmatch(name) is not None
+
+
+def is_dns_name(name: str) -> bool:
+    """Whether a name is a fully qualified DNS name: two or more labels, at most 253 characters, not an IP address."""
+    labels = name.split(".")
+    return (
+        len(name) <= 253
+        and len(labels) > 1
+        and all(map(is_dns_label, labels))
+        and not labels[-1].isdigit()
+    )
+
+
+def server_name(cluster: str, pool: str, index: int) -> str:
+    """Name of a server, which is also its host name and node name. Indices start at 1."""
+    return f"{cluster}-{pool}-{index}"
+
+
+def api_hostname(cluster: str) -> str:
+    """Name under which nodes reach the Kubernetes API; it exists on the nodes only and never changes."""
+    return f"api.{cluster}.internal"
+
+
+def group_index(index: int) -> int:
+    """Number of the placement group that holds server `index`; both count from 1, ten servers to a group."""
+    return (index - 1) // SERVERS_PER_PLACEMENT_GROUP + 1
+
+
+def group_count(servers: int) -> int:
+    """How many placement groups a pool of that many servers needs."""
+    return group_index(servers) if servers > 0 else 0
+
+
+def placement_group_name(cluster: str, pool: str, group: int) -> str:
+    """Name of a pool's placement group; groups count from 1."""
+    return f"{cluster}-{pool}-{group}"
+
+
+def labels(
+    cluster: str, *, role: str | None = None, pool: str | None = None, index: int | None = None
+) -> dict[str, str]:
+    """Labels of a Hetzner Cloud object; servers carry role, pool and index as well."""
+    optional = {
+        LABEL_ROLE: role,
+        LABEL_POOL: pool,
+        LABEL_INDEX: None if index is None else str(index),
+    }
+    return {
+        LABEL_CLUSTER: cluster,
+        LABEL_MANAGED_BY: MANAGED_BY,
+        **{key: value for key, value in optional.items() if value is not None},
+    }

@@ -1,0 +1,76 @@
+"""The private network of a cluster."""
+
+from typing import TypedDict
+
+import pulumi
+import pulumi_hcloud as hcloud
+
+from . import naming
+from .options import child_options
+
+
+class NetworkArgs(TypedDict):
+    """Ranges of the network. None of them can change later."""
+
+    cluster_name: str
+    """Name of the cluster; also the network's name."""
+    cidr: str
+    """Range of the whole network."""
+    control_subnet_cidr: str
+    """Subnet whose addresses are fixed: control planes and the API load balancer."""
+    worker_subnet_cidr: str
+    """Subnet whose addresses Hetzner assigns."""
+    network_zone: str
+    """Hetzner network zone, for example eu-central."""
+
+
+class Network(pulumi.ComponentResource):
+    """A Hetzner network with two subnets, so that fixed and assigned addresses never meet."""
+
+    network_id: pulumi.Output[int]
+    """Id of the network."""
+    control_subnet_id: pulumi.Output[str]
+    """Id of the control planes' subnet."""
+    worker_subnet_id: pulumi.Output[str]
+    """Id of the workers' subnet."""
+
+    def __init__(
+        self,
+        name: str,
+        args: NetworkArgs,
+        opts: pulumi.ResourceOptions | None = None,
+        *,
+        protect: bool = False,
+    ) -> None:
+        super().__init__(naming.TYPE_NETWORK, name, {}, opts)
+        network = hcloud.Network(
+            name,
+            name=args["cluster_name"],
+            ip_range=args["cidr"],
+            labels=naming.labels(args["cluster_name"]),
+            opts=child_options(self, opts, protect=protect),
+        )
+        self.network_id = network.id.apply(int)
+        subnets = {
+            role: hcloud.NetworkSubnet(
+                f"{name}-{role}",
+                network_id=self.network_id,
+                type="cloud",
+                ip_range=ip_range,
+                network_zone=args["network_zone"],
+                opts=child_options(self, opts),
+            )
+            for role, ip_range in (
+                ("control", args["control_subnet_cidr"]),
+                ("worker", args["worker_subnet_cidr"]),
+            )
+        }
+        self.control_subnet_id = subnets["control"].id
+        self.worker_subnet_id = subnets["worker"].id
+        self.register_outputs(
+            {
+                "network_id": self.network_id,
+                "control_subnet_id": self.control_subnet_id,
+                "worker_subnet_id": self.worker_subnet_id,
+            }
+        )

@@ -1,0 +1,216 @@
+"""
+Finishes what a killed `pulumi up` left behind: `python -m oxide_components.recover`.
+
+A killed engine leaves a lock and pending creations in the state. The objects behind those may exist at Hetzner; a
+plain `up` would create them again and fail on their names. This command releases the lock, hands the objects that
+exist to `pulumi refresh`, clears the others, and runs `pulumi up`.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hcloud import APIException, Client
+
+from .errors import OxideError
+from .naming import LABEL_CLUSTER
+
+_HCLOUD_PREFIX = "hcloud:index/"
+_SUBNET_TYPE = "hcloud:index/networkSubnet:NetworkSubnet"
+_NETWORK_TYPE = "hcloud:index/network:Network"
+
+_LISTS: Mapping[str, Callable[[Client], Any]] = {
+    _NETWORK_TYPE: lambda client: client.networks,
+    "hcloud:index/firewall:Firewall": lambda client: client.firewalls,
+    "hcloud:index/placementGroup:PlacementGroup": lambda client: client.placement_groups,
+    "hcloud:index/primaryIp:PrimaryIp": lambda client: client.primary_ips,
+    "hcloud:index/server:Server": lambda client: client.servers,
+    "hcloud:index/loadBalancer:LoadBalancer": lambda client: client.load_balancers,
+}
+"""Pulumi type -> where Hetzner lists such objects."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PendingCreate:
+    """A creation that the engine had begun and did not see the end of."""
+
+    urn: str
+    type: str
+    inputs: Mapping[str, Any]
+
+
+def pending_creates(deployment: Mapping[str, Any]) -> list[PendingCreate]:
+    """Pending creations in an exported stack."""
+    operations = deployment.get("deployment", {}).get("pending_operations") or []
+    return [
+        PendingCreate(
+            urn=operation["resource"]["urn"],
+            type=operation["resource"]["type"],
+            inputs=operation["resource"].get("inputs") or {},
+        )
+        for operation in operations
+        if operation.get("type") == "creating"
+    ]
+
+
+def existing_id(pending: PendingCreate, client: Client) -> str | None:
+    """
+    Id of the Hetzner object that the pending creation made, or None where there is none.
+
+    Only objects with this name and this cluster's label count: nobody else's are ever adopted.
+    """
+    if pending.type == _SUBNET_TYPE:
+        return _subnet_id(pending.inputs, client)
+    if pending.type not in _LISTS:
+        return None
+    name = pending.inputs.get("name")
+    cluster = (pending.inputs.get("labels") or {}).get(LABEL_CLUSTER)
+    if not name or not cluster:
+        return None
+    found = _LISTS[pending.type](client).get_all(
+        name=name, label_selector=f"{LABEL_CLUSTER}={cluster}"
+    )
+    return str(found[0].id) if found else None
+
+
+def _subnet_id(inputs: Mapping[str, Any], client: Client) -> str | None:
+    network_id, ip_range = inputs.get("networkId"), inputs.get("ipRange")
+    if network_id is None:
+        return None
+    network = client.networks.get_by_id(int(network_id))
+    ranges = [subnet.ip_range for subnet in network.subnets or []]
+    return f"{int(network_id)}-{ip_range}" if ip_range in ranges else None
+
+
+def strangers(deployment: Mapping[str, Any], client: Client) -> list[str]:
+    """
+    Objects with this cluster's label that the state does not know, each with the command that removes it.
+
+    They are named and left alone: another stack may own them.
+    """
+    resources = deployment.get("deployment", {}).get("resources") or []
+    known = {(resource["type"], str(resource.get("id"))) for resource in resources}
+    clusters = {
+        (resource.get("inputs") or {}).get("labels", {}).get(LABEL_CLUSTER)
+        for resource in resources
+        if resource["type"].startswith(_HCLOUD_PREFIX)
+    } - {None}
+    return [
+        f"{label} {found.name} (id {found.id}) carries this cluster's label but is not in the stack's state; "
+        f"if nothing else owns it: hcloud {label} delete {found.id}"
+        for type_token, listing in _LISTS.items()
+        for cluster in sorted(clusters)
+        for found in listing(client).get_all(label_selector=f"{LABEL_CLUSTER}={cluster}")
+        if (type_token, str(found.id)) not in known and (label := _command_noun(type_token))
+    ]
+
+
+def _command_noun(type_token: str) -> str:
+    kind = type_token.removeprefix(_HCLOUD_PREFIX).split(":")[0]
+    return "".join(f"-{letter.lower()}" if letter.isupper() else letter for letter in kind)
+
+
+class PulumiCli:
+    """The pulumi command on one stack."""
+
+    def __init__(self, stack: str | None) -> None:
+        executable = shutil.which("pulumi")
+        if executable is None:
+            raise OxideError("pulumi is not on PATH; install it and run this command again")
+        self._executable = executable
+        self._stack = ["--stack", stack] if stack else []
+
+    def show(self, *args: str) -> int:
+        """Run a command in the user's terminal and return its exit code."""
+        return subprocess.run([self._executable, *args, *self._stack], check=False).returncode
+
+    def read(self, *args: str) -> str | None:
+        """Output of a command, or None if it failed."""
+        done = subprocess.run(
+            [self._executable, *args, *self._stack], check=False, capture_output=True, text=True
+        )
+        return done.stdout if done.returncode == 0 else None
+
+
+def hetzner_client(pulumi: PulumiCli) -> Client:
+    """
+    Client with the stack's own token and endpoint.
+
+    Raises:
+        OxideError: The stack has no token.
+    """
+    token = (
+        pulumi.read("config", "get", "hcloud:token") or os.environ.get("HCLOUD_TOKEN", "")
+    ).strip()
+    if not token:
+        raise OxideError(
+            "the stack has no hcloud:token and HCLOUD_TOKEN is not set; "
+            "set one: pulumi config set --secret hcloud:token <token>"
+        )
+    endpoint = pulumi.read("config", "get", "hcloud:endpoint") or os.environ.get(
+        "HCLOUD_ENDPOINT", ""
+    )
+    if endpoint.strip():
+        return Client(token=token, api_endpoint=endpoint.strip())
+    return Client(token=token)
+
+
+def recover(pulumi: PulumiCli, *, confirmed: bool) -> int:
+    """Release the lock, settle pending creations, run `pulumi up`. Returns an exit code."""
+    # Fails where no lock is left, which is as good.
+    pulumi.read("cancel", "--yes")
+    exported = pulumi.read("stack", "export")
+    if exported is None:
+        raise OxideError(
+            "the stack cannot be read: `pulumi stack export` fails; select a stack first"
+        )
+    deployment = json.loads(exported)
+    client = hetzner_client(pulumi)
+    imports: list[str] = []
+    for pending in pending_creates(deployment):
+        found = existing_id(pending, client)
+        fate = f"exists as {found}: taken over" if found else "does not exist: forgotten"
+        print(f"{pending.urn.rsplit('::', 1)[-1]} {fate}", flush=True)
+        if found:
+            imports += [pending.urn, found]
+    yes = ["--yes"] if confirmed else []
+    arguments = _import_arguments(imports)
+    code = pulumi.show("refresh", *yes, "--skip-preview", *arguments, "--clear-pending-creates")
+    code = code or pulumi.show("up", *yes, *(["--skip-preview"] if confirmed else []))
+    if code == 0:
+        exported = pulumi.read("stack", "export")
+        for line in strangers(json.loads(exported or "{}"), client):
+            print(f"warning: {line}", file=sys.stderr)
+    return code
+
+
+def _import_arguments(imports: Iterable[str]) -> list[str]:
+    return [argument for value in imports for argument in ("--import-pending-creates", value)]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point of the command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m oxide_components.recover",
+        description="Finish what a killed `pulumi up` left behind, without making anything twice.",
+    )
+    parser.add_argument("--stack", help="name of the stack (default: the selected one)")
+    parser.add_argument("--yes", action="store_true", help="do not ask before refresh and up")
+    options = parser.parse_args(arguments)
+    try:
+        return recover(PulumiCli(options.stack), confirmed=options.yes)
+    except (OxideError, APIException, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        return 130
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

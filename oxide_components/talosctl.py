@@ -1,0 +1,135 @@
+"""Runs talosctl: the Talos client that Oxide's life cycle drives. Credentials live in a 0600 file as long as needed."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from .errors import OxideError
+
+_running: set[subprocess.Popen[str]] = set()
+_running_lock = threading.Lock()
+
+
+class TalosError(OxideError):
+    """A talosctl call failed. The text is talosctl's own last line; `output` is all it said."""
+
+    def __init__(self, message: str, output: str = "") -> None:
+        super().__init__(message)
+        self.output = output
+
+
+class Talosctl:
+    """
+    One set of Talos credentials, ready to use inside a `with` block.
+
+    Args:
+        talosconfig: Text of the talosconfig.
+
+    Raises:
+        OxideError: No talosctl on PATH.
+    """
+
+    def __init__(self, talosconfig: str) -> None:
+        executable = shutil.which("talosctl")
+        if executable is None:
+            raise OxideError(
+                "talosctl is not on PATH; install the version of your talosVersion "
+                "(https://www.talos.dev/latest/talos-guides/install/talosctl/) and run `pulumi up` again"
+            )
+        self._executable = executable
+        self._talosconfig = talosconfig
+        self._directory: tempfile.TemporaryDirectory[str] | None = None
+
+    def __enter__(self) -> Self:
+        self._directory = tempfile.TemporaryDirectory(prefix="oxide-")
+        descriptor = os.open(self._config_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(self._talosconfig)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._directory is not None:
+            self._directory.cleanup()
+            self._directory = None
+
+    @property
+    def _config_path(self) -> Path:
+        if self._directory is None:
+            raise RuntimeError("Talosctl is used outside its with block")
+        return Path(self._directory.name) / "talosconfig"
+
+    def run(self, *args: str, node: str, endpoint: str, timeout: float = 30) -> str:
+        """
+        Run one command against one node and return what it prints.
+
+        Args:
+            args: Command and flags, without node, endpoint and credentials.
+            node: Private address of the node.
+            endpoint: Public address of the control plane that takes the call.
+            timeout: Seconds after which the call counts as failed.
+
+        Raises:
+            TalosError: The call failed or did not end in time.
+        """
+        command = [
+            self._executable,
+            f"--talosconfig={self._config_path}",
+            f"--nodes={node}",
+            f"--endpoints={endpoint}",
+            *args,
+        ]
+        try:
+            code, output, errors = _run(command, timeout)
+        except subprocess.TimeoutExpired:
+            raise TalosError(
+                f"talosctl {args[0]} on {node}: no answer within {timeout:.0f} s"
+            ) from None
+        if code != 0:
+            reason = _last_line(errors) or _last_line(output) or f"exit code {code}"
+            raise TalosError(f"talosctl {args[0]} on {node}: {reason}", output + errors)
+        return output
+
+
+def end_running() -> None:
+    """End every talosctl that this process started and that still runs."""
+    with _running_lock:
+        for process in _running:
+            process.kill()
+
+
+def _run(command: Sequence[str], timeout: float) -> tuple[int, str, str]:
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+    ) as process:
+        with _running_lock:
+            _running.add(process)
+        try:
+            output, errors = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+        finally:
+            with _running_lock:
+                _running.discard(process)
+        return process.returncode, output, errors
+
+
+def _last_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1].removeprefix("error: ") if lines else ""

@@ -1,0 +1,140 @@
+"""A pool of workers."""
+
+from collections.abc import Mapping, Sequence
+from typing import NotRequired, TypedDict
+
+import pulumi
+
+from . import naming
+from .cluster_args import ClusterArgs, cluster_settings, machine_configuration
+from .machine_config import NodeSettings, worker_documents
+from .node_info import NodeInfo
+from .server import placement_groups, private_address_of, talos_server
+
+
+class TaintArgs(TypedDict):
+    """One Kubernetes node taint."""
+
+    key: str
+    """Key of the taint."""
+    value: NotRequired[str]
+    """Value of the taint. Default: none."""
+    effect: str
+    """NoSchedule, PreferNoSchedule or NoExecute."""
+
+
+class WorkerPoolArgs(TypedDict):
+    """What a pool is made of."""
+
+    cluster: ClusterArgs
+    """Facts of the cluster that the workers join."""
+    pool: str
+    """Name of the pool, unique in the cluster: part of server names and the node label oxide/pool."""
+    count: int
+    """Number of workers; 0 keeps an empty pool."""
+    server_type: pulumi.Input[str]
+    """Hetzner server type of new workers."""
+    location: pulumi.Input[str]
+    """Hetzner location."""
+    image_id: pulumi.Input[str]
+    """Id of the Talos snapshot that new servers boot from."""
+    subnet_id: pulumi.Input[str]
+    """Id of the workers' subnet; Hetzner assigns the addresses."""
+    firewall_ids: Sequence[pulumi.Input[int]]
+    """Firewalls that servers get when they are created."""
+    labels: NotRequired[Mapping[str, str]]
+    """Kubernetes node labels. Default: none."""
+    annotations: NotRequired[Mapping[str, str]]
+    """Kubernetes node annotations. Default: none."""
+    taints: NotRequired[Sequence[TaintArgs]]
+    """Kubernetes node taints, set when a node registers. Default: none."""
+    config_patches: NotRequired[Sequence[str]]
+    """Strategic merge patches for this pool, as YAML. Default: none."""
+
+
+class WorkerPool(pulumi.ComponentResource):
+    """
+    Servers that join a cluster as workers.
+
+    Indices are stable and the highest goes first. A changed version, patch or server type never replaces a server.
+    """
+
+    nodes: list[NodeInfo]
+    """The workers, in index order."""
+    server_ids: pulumi.Output[list[str]]
+    """Ids of the servers, in index order."""
+
+    def __init__(
+        self, name: str, args: WorkerPoolArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__(naming.TYPE_WORKER_POOL, name, {}, opts)
+        cluster, pool = args["cluster"], args["pool"]
+        # Served to other languages, whole numbers arrive as floats.
+        count = int(args["count"])
+        groups = placement_groups(
+            name,
+            cluster=cluster["name"],
+            pool=pool,
+            role=naming.ROLE_WORKER,
+            count=count,
+            parent=self,
+            parent_opts=opts,
+        )
+        group_ids = [group.id.apply(int) for group in groups]
+        self.nodes = [
+            self._node(name, args, opts, index, group_ids[naming.group_index(index) - 1])
+            for index in range(1, count + 1)
+        ]
+        self.server_ids = pulumi.Output.all(*(node["server"].id for node in self.nodes))
+        self.register_outputs({"server_ids": self.server_ids})
+
+    def _node(
+        self,
+        name: str,
+        args: WorkerPoolArgs,
+        opts: pulumi.ResourceOptions | None,
+        index: int,
+        placement_group_id: pulumi.Output[int],
+    ) -> NodeInfo:
+        cluster, pool = args["cluster"], args["pool"]
+        server_name = naming.server_name(cluster["name"], pool, index)
+        node = NodeSettings(
+            name=server_name,
+            pool=pool,
+            labels=args.get("labels", {}),
+            annotations=args.get("annotations", {}),
+            taints=[
+                {"key": taint["key"], "value": taint.get("value", ""), "effect": taint["effect"]}
+                for taint in args.get("taints", ())
+            ],
+        )
+        server = talos_server(
+            f"{name}-{index}",
+            name=server_name,
+            server_type=args["server_type"],
+            location=args["location"],
+            image=args["image_id"],
+            machine_configuration=machine_configuration(
+                "worker",
+                cluster,
+                documents=worker_documents(cluster_settings(cluster), node),
+                patches=args.get("config_patches", ()),
+                parent=self,
+            ),
+            subnet_id=args["subnet_id"],
+            private_address=None,
+            public_ipv4_id=None,
+            firewall_ids=args["firewall_ids"],
+            placement_group_id=placement_group_id,
+            labels=naming.labels(cluster["name"], role=naming.ROLE_WORKER, pool=pool, index=index),
+            parent=self,
+            parent_opts=opts,
+        )
+        return NodeInfo(
+            name=server_name,
+            role=naming.ROLE_WORKER,
+            pool=pool,
+            private_address=private_address_of(server),
+            public_address=server.ipv4_address,
+            server=server,
+        )
