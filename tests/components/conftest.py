@@ -1,0 +1,43 @@
+"""Shared inputs of the component tests."""
+
+from typing import Any
+
+import pytest
+
+from oxide_components import ClusterArgs
+
+from .recording import CLIENT_CONFIGURATION, MACHINE_SECRETS
+
+
+def _snake(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {
+            "".join(f"_{c.lower()}" if c.isupper() else c for c in key): _snake(entry)
+            for key, entry in value.items()
+        }
+    return value
+
+
+@pytest.fixture
+def cluster() -> ClusterArgs:
+    """Facts of a cluster with three control planes."""
+    return ClusterArgs(
+        name="demo",
+        control_plane_addresses=["10.0.0.11", "10.0.0.12", "10.0.0.13"],
+        control_subnet_cidr="10.0.0.0/24",
+        worker_subnet_cidr="10.0.1.0/24",
+        pod_cidr="10.0.16.0/20",
+        service_cidr="10.0.8.0/21",
+        node_cidr_mask_size=25,
+        talos_version="v1.13.9",
+        kubernetes_version="1.35.4",
+        schematic_id="abc",
+        config_contract="v1.13",
+        machine_secrets=_snake(MACHINE_SECRETS),
+    )
+
+
+@pytest.fixture
+def client_configuration() -> dict[str, str]:
+    """Talos client credentials."""
+    return _snake(CLIENT_CONFIGURATION)

@@ -1,0 +1,240 @@
+"""Good configurations: what a stack says is what a ClusterConfig holds."""
+
+import json
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oxide_components.config import ClusterConfig, MetadataAccess, Taint
+from oxide_components.config_schema import SETTINGS
+from oxide_components.errors import ConfigError
+
+from .stack_values import pool, raw
+
+ROOT = Path(__file__).parents[2]
+
+
+def parse(**values: Any) -> ClusterConfig:
+    return ClusterConfig.parse(raw(values))
+
+
+def test_a_stack_without_any_setting_is_a_cluster_of_three_and_two() -> None:
+    config = ClusterConfig.parse({}, stack="prod")
+
+    assert config.cluster_name == "prod"
+    assert (config.control_planes, config.workers) == (3, 2)
+    assert [(p.name, p.count) for p in config.worker_pools] == [("worker", 2)]
+    assert config.network_cidr == IPv4Network("10.0.0.0/21")
+    assert config.network_zone == "eu-central"
+    assert (config.talos_version, config.kubernetes_version) == ("v1.13.9", "1.35.4")
+    assert config.cilium_repository == "https://helm.cilium.io"
+    assert config.admin_cidrs is None
+    assert config.config_contract is None
+    assert config.image_id is None
+    assert config.image_selector == "os=talos"
+    assert config.worker_ingress_ports == (80, 443)
+    assert config.deletion_protection
+    assert config.warnings == ()
+
+
+def test_empty_texts_are_not_set() -> None:
+    """Pulumi.yaml declares optional texts with an empty default, because a key without one is required."""
+    optional = [s.key for s in SETTINGS if s.kind == "string" and s.default is None]
+    assert ClusterConfig.parse(dict.fromkeys(optional, "")) == ClusterConfig.parse({})
+
+
+def test_defaults_of_the_project_file_are_the_defaults_of_the_program() -> None:
+    declared = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["config"]
+    defaults = {
+        key: str(item["default"]).lower()
+        if isinstance(item["default"], bool)
+        else str(item["default"])
+        if isinstance(item["default"], (str, int))
+        else json.dumps(item["default"])
+        for key, item in declared.items()
+    }
+    assert ClusterConfig.parse(defaults) == ClusterConfig.parse({})
+
+
+def test_the_example_stack_is_valid() -> None:
+    values = yaml.safe_load((ROOT / "Pulumi.dev.yaml").read_text())["config"]
+    config = parse(**{key.removeprefix("oxide:"): value for key, value in values.items()})
+    assert (config.control_planes, config.workers) == (1, 1)
+    assert not config.deletion_protection
+    assert config.warnings == ()
+
+
+def test_the_default_pool_stays_in_place_when_it_is_empty() -> None:
+    config = parse(workers=0, workerPools=[pool(name="gpu", count=2)])
+    assert [(p.name, p.count) for p in config.worker_pools] == [("worker", 0), ("gpu", 2)]
+    assert config.workers == 2
+
+
+def test_a_pool_takes_the_default_machine_and_place_unless_it_names_others() -> None:
+    config = parse(
+        location="fsn1",
+        workerServerType="cx43",
+        workerPools=[pool(name="a"), pool(name="b", serverType="cax21", location="hel1")],
+    )
+    _, a, b = config.worker_pools
+    assert (a.server_type, a.location, a.architecture) == ("cx43", "fsn1", "x86")
+    assert (b.server_type, b.location, b.architecture) == ("cax21", "hel1", "arm")
+
+
+def test_a_pool_carries_labels_taints_annotations_and_patches() -> None:
+    config = parse(
+        workerPools=[
+            pool(
+                labels={"example.com/gpu": "a100", "node.kubernetes.io/special": ""},
+                taints=[{"key": "gpu", "effect": "NoSchedule"}],
+                annotations={"example.com/note": "any text, at all"},
+                configPatches=["machine: {sysctls: {a: '1'}}", {"machine": {"env": {"B": "2"}}}],
+            )
+        ]
+    )
+    extra = config.worker_pools[1]
+    assert extra.labels == {"example.com/gpu": "a100", "node.kubernetes.io/special": ""}
+    assert extra.taints == (Taint(key="gpu", value="", effect="NoSchedule"),)
+    assert extra.annotations == {"example.com/note": "any text, at all"}
+    assert [yaml.safe_load(text) for text in extra.config_patches] == [
+        {"machine": {"sysctls": {"a": "1"}}},
+        {"machine": {"env": {"B": "2"}}},
+    ]
+
+
+def test_a_patch_may_hold_several_documents() -> None:
+    text = "machine: {env: {A: b}}\n---\napiVersion: v1alpha1\nkind: WatchdogTimerConfig\ndevice: /dev/watchdog0\n"
+    assert parse(configPatches=[text]).config_patches == (text,)
+
+
+@pytest.mark.parametrize(
+    "chart", ["./charts/cilium", "/charts/cilium", "oci://registry.example.com/cilium"]
+)
+def test_a_chart_that_names_its_place_has_no_repository(chart: str) -> None:
+    config = parse(ciliumChart=chart)
+    assert (config.cilium_chart, config.cilium_repository) == (chart, None)
+
+
+def test_admin_ranges_are_normalised_sorted_and_listed_once() -> None:
+    config = parse(adminCidrs=["2001:db8::/64", "203.0.113.7", "198.51.100.0/24", "203.0.113.7/32"])
+    assert config.admin_cidrs == ("198.51.100.0/24", "203.0.113.7/32", "2001:db8::/64")
+
+
+def test_everybody_is_admitted_only_on_demand() -> None:
+    assert parse(adminCidrs=["0.0.0.0/0"], allowPublicApi="true").admin_cidrs == ("0.0.0.0/0",)
+
+
+def test_an_unknown_location_is_accepted_with_its_zone() -> None:
+    """Hetzner adds locations more often than Oxide is released."""
+    config = parse(location="muc1", networkZone="eu-central")
+    assert (config.location, config.network_zone) == ("muc1", "eu-central")
+
+
+def test_metadata_access_names_namespaces_and_labels() -> None:
+    config = parse(metadataAccess=[{"namespace": "a"}, {"namespace": "b", "labels": {"app": "x"}}])
+    assert config.metadata_access == (
+        MetadataAccess(namespace="a"),
+        MetadataAccess(namespace="b", labels={"app": "x"}),
+    )
+
+
+def test_workers_may_need_another_image_only_if_there_are_any() -> None:
+    assert parse(imageId=7, workers=0, workerServerType="cax21").image_id == 7
+
+
+@pytest.mark.parametrize(
+    ("values", "setting", "reason"),
+    [
+        ({"workers": 20}, "podCidr", "32 nodes"),
+        ({"workers": 13}, "podCidr", "16 are planned"),
+        ({"nodeCidrMaskSize": 26}, "nodeCidrMaskSize", "62 pod addresses"),
+        (
+            {"controlSubnetCidr": "10.0.1.0/24", "workerSubnetCidr": "10.0.0.0/24"},
+            "workerSubnetCidr",
+            "lies before",
+        ),
+        ({"workerServerType": "cx32"}, "workerServerType", "outgoing"),
+        ({"location": "ash", "workerServerType": "cpx31"}, "controlPlaneServerType", "Europe"),
+        ({"adminCidrs": ["192.168.1.0/24"]}, "adminCidrs", "private range"),
+        ({"ciliumValues": {"gatewayAPI": {"enabled": True}}}, "ciliumValues.gatewayAPI", "needs"),
+    ],
+)
+def test_what_works_but_deserves_attention_is_a_warning(
+    values: dict[str, Any], setting: str, reason: str
+) -> None:
+    (warning,) = parse(**values).warnings
+    assert warning.startswith(f"oxide:{setting}")
+    assert reason in warning
+    assert "; " in warning
+
+
+def test_capacity_is_no_news_below_half() -> None:
+    assert parse(workers=12).warnings == ()
+
+
+def test_secret_patches_and_values_are_accepted_and_remembered() -> None:
+    config = ClusterConfig.parse(
+        raw({"configPatches": ["machine: {env: {TOKEN: hush}}"], "workers": 1}),
+        secret_keys=["configPatches"],
+    )
+    assert config.secret_keys == {"configPatches"}
+
+
+@given(
+    control_planes=st.sampled_from([1, 3, 5, 7, 9]),
+    workers=st.integers(0, 23),
+    mask=st.integers(24, 25),
+    ports=st.lists(st.integers(7000, 9000), unique=True, max_size=48),
+)
+def test_values_survive_the_way_through_text(
+    control_planes: int, workers: int, mask: int, ports: list[int]
+) -> None:
+    config = parse(
+        controlPlanes=control_planes,
+        workers=workers,
+        nodeCidrMaskSize=mask,
+        podCidr="10.64.0.0/16",
+        workerIngressPorts=ports,
+    )
+    assert (config.control_planes, config.workers) == (control_planes, workers)
+    assert config.node_cidr_mask_size == mask
+    assert config.worker_ingress_ports == tuple(ports)
+    assert len(config.address_plan.control_plane_addresses(control_planes)) == control_planes
+
+
+def test_load_reads_what_the_engine_hands_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    given_values = {"oxide:workers": "5", "oxide:clusterName": "prod", "hcloud:token": "hush"}
+    monkeypatch.setenv("PULUMI_CONFIG", json.dumps(given_values))
+    monkeypatch.setenv("PULUMI_CONFIG_SECRET_KEYS", json.dumps(["hcloud:token"]))
+
+    config = ClusterConfig.load(pulumi.Config("oxide"))
+
+    assert (config.cluster_name, config.workers) == ("prod", 5)
+    assert config.secret_keys == frozenset()
+
+
+def test_load_sees_misspelt_keys_of_the_stack_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(
+        "PULUMI_CONFIG", json.dumps({"oxide:clusterName": "prod", "oxide:wokers": "5"})
+    )
+    with pytest.raises(ConfigError, match=r"oxide:wokers: 5 .* did you mean workers\?"):
+        ClusterConfig.load(pulumi.Config("oxide"))
+
+
+def test_load_sees_secrets_in_plain_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PULUMI_CONFIG", json.dumps({"oxide:clusterName": "hush"}))
+    monkeypatch.setenv("PULUMI_CONFIG_SECRET_KEYS", json.dumps(["oxide:clusterName"]))
+    with pytest.raises(ConfigError) as raised:
+        ClusterConfig.load(pulumi.Config("oxide"))
+    assert "hush" not in str(raised.value)
+
+
+def test_a_stack_name_that_is_no_host_name_asks_for_a_cluster_name() -> None:
+    with pytest.raises(ConfigError, match=r"oxide:clusterName: My_Stack .* set clusterName"):
+        ClusterConfig.parse({}, stack="My_Stack")

@@ -1,0 +1,754 @@
+"""Bad configurations: each is one ConfigError that names the key, the value, the reason and the way out."""
+
+from typing import Any, NamedTuple
+
+import pytest
+
+from oxide_components.config import ClusterConfig
+from oxide_components.errors import ConfigError
+
+from .stack_values import pool, raw
+
+
+class Bad(NamedTuple):
+    """Settings with one mistake, and what the message must say about it."""
+
+    values: dict[str, Any]
+    setting: str
+    value: str
+    reason: str
+    way_out: str
+
+
+def pools(**keys: Any) -> dict[str, Any]:
+    return {"workerPools": [pool(**keys)]}
+
+
+def patch(text: Any) -> dict[str, Any]:
+    return {"configPatches": [text]}
+
+
+BAD = [
+    # keys
+    Bad({"wokers": 5}, "wokers", "5", "does not exist", "did you mean workers?"),
+    Bad({"control_planes": 3}, "control_planes", "3", "does not exist", "controlPlanes"),
+    Bad({"zzzzzz": "x"}, "zzzzzz", "x", "does not exist", "docs/configuration.md"),
+    Bad(pools(serverTyp="cx33"), "workerPools[0].serverTyp", "cx33", "exist", "serverType?"),
+    Bad(
+        pools(taints=[{"key": "a", "efect": "NoSchedule", "effect": "NoSchedule"}]),
+        "workerPools[0].taints[0].efect",
+        "NoSchedule",
+        "exist",
+        "effect?",
+    ),
+    # names
+    Bad({"clusterName": "Prod"}, "clusterName", "Prod", "not part of a host name", "lower-case"),
+    Bad({"clusterName": "a_b"}, "clusterName", "a_b", "not part of a host name", "hyphens"),
+    Bad({"clusterName": "-a"}, "clusterName", "-a", "not part of a host name", "inner hyphens"),
+    Bad({"clusterName": "a" * 60}, "clusterName", "aaa", "longer than 63", "shorter clusterName"),
+    Bad(
+        {"clusterName": "c" * 30, **pools(name="p" * 40)},
+        "workerPools[0].name",
+        "ppp",
+        "longer than 63",
+        "shorter",
+    ),
+    # counts
+    Bad({"controlPlanes": 2}, "controlPlanes", "2", "is even", "use 1 or 3"),
+    Bad({"controlPlanes": 0}, "controlPlanes", "0", "less than 1", "1 to 9"),
+    Bad({"controlPlanes": 11}, "controlPlanes", "11", "more than 9", "1 to 9"),
+    Bad({"controlPlanes": "three"}, "controlPlanes", "three", "whole number", "1 to 9"),
+    Bad({"controlPlanes": "3.0"}, "controlPlanes", "3.0", "whole number", "1 to 9"),
+    Bad({"workers": -1}, "workers", "-1", "less than 0", "0 to 100"),
+    Bad({"workers": "true"}, "workers", "true", "whole number", "0 to 100"),
+    Bad({"workers": 98, "podCidr": "10.64.0.0/16"}, "workers", "101 servers", "100", "fewer"),
+    Bad(
+        {
+            "workers": 0,
+            "podCidr": "10.64.0.0/16",
+            "workerPools": [pool(name=f"p{n}") for n in range(50)],
+        },
+        "workerPools",
+        "51 placement groups",
+        "50",
+        "fewer pools",
+    ),
+    # places and machines
+    Bad({"location": "nbg2"}, "location", "nbg2", "not a location", "nbg1, fsn1"),
+    Bad(pools(location="ash"), "workerPools[0].location", "ash", "us-east", "one zone"),
+    Bad({"networkZone": "us-east"}, "location", "nbg1", "eu-central", "one zone"),
+    Bad({"networkZone": "EU"}, "networkZone", "EU", "not a network zone", "eu-central"),
+    Bad({"location": ""}, "location", '""', "is empty", "nbg1"),
+    Bad(
+        {"controlPlaneServerType": "t3.large"},
+        "controlPlaneServerType",
+        "t3.large",
+        "not a Hetzner server type",
+        "cx33",
+    ),
+    Bad({"workerServerType": "CX33"}, "workerServerType", "CX33", "not a Hetzner", "cx33"),
+    Bad({"workerServerType": "cx21"}, "workerServerType", "cx21", "no longer", "use cx23"),
+    Bad(pools(serverType="ccx12"), "workerPools[0].serverType", "ccx12", "no longer", "ccx13"),
+    # pools
+    Bad({"workerPools": "gpu"}, "workerPools", "gpu", "not a list", "workerPools[0]"),
+    Bad({"workerPools": {"name": "a"}}, "workerPools", '{"name"', "not a list", "--path"),
+    Bad({"workerPools": ["gpu"]}, "workerPools[0]", "gpu", "not a mapping", "name, count"),
+    Bad(pools(name=None), "workerPools[0].name", "null", "is missing", "give the pool a name"),
+    Bad(pools(name="Gpu"), "workerPools[0].name", "Gpu", "host name", "lower-case"),
+    Bad(pools(name="cp"), "workerPools[0].name", "cp", "control planes", "another name"),
+    Bad(pools(name="worker"), "workerPools[0].name", "worker", "already", "workerServerType"),
+    Bad(pools(name=7), "workerPools[0].name", "7", "not text", "quotes"),
+    Bad(
+        {"workerPools": [pool(name="a"), pool(name="a")]},
+        "workerPools[1].name",
+        "a",
+        "already",
+        "another name",
+    ),
+    Bad(pools(count=None), "workerPools[0].count", "null", "is missing", "0 to 100"),
+    Bad(pools(count=-1), "workerPools[0].count", "-1", "less than 0", "0 to 100"),
+    Bad(pools(count="3"), "workerPools[0].count", '"3"', "is text", "remove the quotes"),
+    Bad(pools(count=True), "workerPools[0].count", "true", "whole number", "0 to 100"),
+    Bad(pools(labels=["a"]), "workerPools[0].labels", '["a"]', "not a mapping", "NAME: VALUE"),
+    Bad(pools(labels={"gpu": True}), "workerPools[0].labels[gpu]", "true", "not text", "quotes"),
+    Bad(pools(labels={"-a": "b"}), "workerPools[0].labels[-a]", "-a", "Kubernetes name", "rename"),
+    Bad(pools(labels={"A.io/a/b": "c"}), "labels[A.io/a/b]", "A.io/a/b", "DNS name", "rename"),
+    Bad(
+        pools(labels={"a": "b c"}), "workerPools[0].labels[a]", '"b c"', "label value", "annotation"
+    ),
+    Bad(
+        pools(labels={"node-role.kubernetes.io/worker": ""}),
+        "labels[node-role.kubernetes.io/worker]",
+        '""',
+        "NodeRestriction",
+        "kubectl label",
+    ),
+    Bad(
+        pools(labels={"kubernetes.io/hostname": "a"}),
+        "labels[kubernetes.io/hostname]",
+        "a",
+        "kubelet itself",
+        "own domain",
+    ),
+    Bad(pools(labels={"oxide/pool": "a"}), "labels[oxide/pool]", "a", "pool's name", "remove it"),
+    Bad(pools(taints={"key": "a"}), "workerPools[0].taints", '{"key"', "not a list", "effect"),
+    Bad(
+        pools(taints=[{"key": "a", "effect": "NoScheduling"}]),
+        "workerPools[0].taints[0].effect",
+        "NoScheduling",
+        "NoSchedule, PreferNoSchedule",
+        "use NoSchedule",
+    ),
+    Bad(
+        pools(taints=[{"key": "a b", "effect": "NoSchedule"}]),
+        "taints[0].key",
+        '"a b"',
+        "Kubernetes name",
+        "rename",
+    ),
+    Bad(
+        pools(taints=[{"key": "a", "value": "/", "effect": "NoSchedule"}]),
+        "taints[0].value",
+        "/",
+        "label value",
+        "change the value",
+    ),
+    Bad(
+        pools(taints=[{"key": "a", "effect": "NoExecute"}, {"key": "a", "effect": "NoExecute"}]),
+        "taints[1]",
+        "a",
+        "same key and effect",
+        "remove one",
+    ),
+    Bad(pools(annotations={"a": 1}), "workerPools[0].annotations[a]", "1", "not text", "quotes"),
+    Bad(pools(annotations={"a/": "b"}), "annotations[a/]", "a/", "Kubernetes name", "rename"),
+    Bad(pools(configPatches="x"), "workerPools[0].configPatches", "x", "not a list", "into a list"),
+    # ranges
+    Bad({"networkCidr": "ten"}, "networkCidr", "ten", "not an IPv4 range", "10.0.0.0/21"),
+    Bad({"networkCidr": "fd00::/48"}, "networkCidr", "fd00::/48", "IPv6", "10.0.0.0/21"),
+    Bad({"podCidr": "10.0.16.0"}, "podCidr", "10.0.16.0", "no prefix length", "10.0.16.0/20"),
+    Bad({"podCidr": "10.0.16.1/20"}, "podCidr", "10.0.16.1/20", "host bits", "10.0.16.0/20"),
+    Bad({"podCidr": "10.0.16.0/33"}, "podCidr", "10.0.16.0/33", "not an IPv4", "10.0.16.0/20"),
+    Bad(
+        {"networkCidr": "10.0.0.0/16", "serviceCidr": "10.1.0.0/21"},
+        "podCidr",
+        "10.0.16.0/20",
+        "overlaps networkCidr",
+        "share",
+    ),
+    Bad({"podCidr": "10.0.0.0/22"}, "podCidr", "10.0.0.0/22", "overlaps networkCidr", "share no"),
+    Bad(
+        {"serviceCidr": "10.0.16.0/24"}, "serviceCidr", "10.0.16.0/24", "overlaps podCidr", "share"
+    ),
+    Bad({"serviceCidr": "10.64.0.0/11"}, "serviceCidr", "10.64.0.0/11", "larger than /12", "/12"),
+    Bad({"serviceCidr": "10.0.8.0/29"}, "serviceCidr", "10.0.8.0/29", "too small", "/28"),
+    Bad({"podCidr": "8.8.0.0/16"}, "podCidr", "8.8.0.0/16", "not a private range", "10.0.0.0/8"),
+    Bad({"podCidr": "172.31.0.0/16"}, "podCidr", "172.31.0.0/16", "172.31.1.1", "without it"),
+    Bad(
+        {
+            "networkCidr": "11.0.0.0/21",
+            "controlSubnetCidr": "11.0.0.0/24",
+            "workerSubnetCidr": "11.0.1.0/24",
+        },
+        "networkCidr",
+        "11.0.0.0/21",
+        "RFC 1918",
+        "192.168.0.0/16",
+    ),
+    Bad(
+        {
+            "networkCidr": "10.0.0.0/25",
+            "controlSubnetCidr": "10.0.0.0/26",
+            "workerSubnetCidr": "10.0.0.64/26",
+        },
+        "networkCidr",
+        "10.0.0.0/25",
+        "smaller than /24",
+        "10.0.0.0/21",
+    ),
+    Bad(
+        {"controlSubnetCidr": "10.1.0.0/24"},
+        "controlSubnetCidr",
+        "10.1.0.0/24",
+        "not inside networkCidr",
+        "part of the network",
+    ),
+    Bad(
+        {"workerSubnetCidr": "10.0.0.128/25"},
+        "workerSubnetCidr",
+        "10.0.0.128/25",
+        "overlaps controlSubnetCidr",
+        "share no address",
+    ),
+    Bad(
+        {"controlSubnetCidr": "10.0.0.0/28", "controlPlanes": 5},
+        "controlSubnetCidr",
+        "10.0.0.0/28",
+        "room for 3",
+        "use a /24",
+    ),
+    Bad(
+        {"workerSubnetCidr": "10.0.1.0/28", "workers": 15},
+        "workerSubnetCidr",
+        "10.0.1.0/28",
+        "14 addresses",
+        "larger subnet",
+    ),
+    Bad(
+        {"workerSubnetCidr": "10.0.1.0/31", "workers": 0},
+        "workerSubnetCidr",
+        "10.0.1.0/31",
+        "smaller than /30",
+        "use a /24",
+    ),
+    Bad({"workers": 30}, "podCidr", "10.0.16.0/20", "32 nodes at /25", "larger podCidr"),
+    Bad({"nodeCidrMaskSize": 19}, "nodeCidrMaskSize", "19", "does not cut", "20 to 28"),
+    Bad({"nodeCidrMaskSize": 30}, "nodeCidrMaskSize", "30", "does not cut", "20 to 28"),
+    Bad({"nodeCidrMaskSize": "/25"}, "nodeCidrMaskSize", "/25", "whole number", "1 to 32"),
+    Bad(
+        {"podCidr": "10.64.0.0/10", "nodeCidrMaskSize": 27},
+        "nodeCidrMaskSize",
+        "27",
+        "does not cut",
+        "10 to 26",
+    ),
+    # versions
+    Bad({"talosVersion": "1.13.9"}, "talosVersion", "1.13.9", "leading v", "write v1.13.9"),
+    Bad({"talosVersion": "v1.13"}, "talosVersion", "v1.13", "full version", "v1.13.9"),
+    Bad({"talosVersion": "v1.11.5"}, "talosVersion", "v1.11.5", "older than Talos 1.12", "v1.13.9"),
+    Bad(
+        {"talosVersion": "v1.99.0"}, "talosVersion", "v1.99.0", "does not know", "1.12, 1.13, 1.14"
+    ),
+    Bad({"kubernetesVersion": "v1.35.4"}, "kubernetesVersion", "v1.35.4", "leading v", "1.35.4"),
+    Bad({"kubernetesVersion": "1.35"}, "kubernetesVersion", "1.35", "full version", "1.35.4"),
+    Bad(
+        {"kubernetesVersion": "1.30.0", "ciliumVersion": "1.18.1"},
+        "kubernetesVersion",
+        "1.30.0",
+        "Talos v1.13.9, which takes Kubernetes 1.31 to 1.36",
+        "change kubernetesVersion or talosVersion",
+    ),
+    Bad({"kubernetesVersion": "1.36.0"}, "ciliumVersion", "1.19.6", "1.36", "use Kubernetes 1.30"),
+    Bad({"ciliumVersion": "1.18.1"}, "ciliumVersion", "1.18.1", "1.30 to 1.33", "use Cilium 1.19"),
+    Bad({"ciliumVersion": "1.15.0"}, "ciliumVersion", "1.15.0", "does not know", "1.18, 1.19"),
+    Bad({"ciliumVersion": "latest"}, "ciliumVersion", "latest", "full version", "1.19.6"),
+    Bad({"configContract": "1.13"}, "configContract", "1.13", "not a config contract", "v1.13"),
+    Bad(
+        {"configContract": "v1.13", "talosVersion": "v1.12.4"},
+        "configContract",
+        "v1.13",
+        "newer than talosVersion",
+        "use v1.12",
+    ),
+    Bad(
+        {"configContract": "v1.14", "talosVersion": "v1.14.0"},
+        "configContract",
+        "v1.14",
+        "provider generates",
+        "use v1.13",
+    ),
+    Bad(
+        {"configContract": "v1.11"}, "configContract", "v1.11", "older than v1.12", "v1.12 or newer"
+    ),
+    Bad({"schematicId": "abc"}, "schematicId", "abc", "not a schematic", "64 hexadecimal"),
+    # images
+    Bad({"imageId": "snapshot"}, "imageId", "snapshot", "whole number", "use 1 to"),
+    Bad({"imageId": 1, "imageSelector": "os=talos"}, "imageId", "1", "together", "remove one"),
+    Bad(
+        {"imageId": 1, "workerServerType": "cax21"},
+        "imageId",
+        "1",
+        "both x86 and arm",
+        "imageSelector",
+    ),
+    Bad({"imageSelector": "os = talos"}, "imageSelector", '"os = talos"', "selector", "os=talos"),
+    # Cilium
+    Bad(
+        {"ciliumChart": "https://x/y.tgz"}, "ciliumChart", "https://x/y.tgz", "reference", "oci://"
+    ),
+    Bad(
+        {"ciliumChart": "./charts/cilium", "ciliumRepository": "https://helm.cilium.io"},
+        "ciliumRepository",
+        "https://helm.cilium.io",
+        "names the chart's place",
+        "remove ciliumRepository",
+    ),
+    Bad(
+        {"ciliumRepository": "oci://a/b"}, "ciliumRepository", "oci://a/b", "address", "ciliumChart"
+    ),
+    Bad(
+        {"ciliumRepository": "helm.cilium.io"},
+        "ciliumRepository",
+        "helm.cilium.io",
+        "address",
+        "https",
+    ),
+    Bad({"ciliumValues": "hubble"}, "ciliumValues", "hubble", "not a mapping", "--path"),
+    Bad(
+        {"ciliumValues": {"k8sServiceHost": "10.0.0.11"}},
+        "ciliumValues.k8sServiceHost",
+        "10.0.0.11",
+        "KubePrism",
+        "remove it",
+    ),
+    Bad(
+        {"ciliumValues": {"k8sServicePort": 6443}},
+        "ciliumValues.k8sServicePort",
+        "6443",
+        "7445",
+        "remove",
+    ),
+    Bad(
+        {"ciliumValues": {"kubeProxyReplacement": False}},
+        "ciliumValues.kubeProxyReplacement",
+        "false",
+        "no kube-proxy",
+        "remove it",
+    ),
+    Bad(
+        {"ciliumValues": {"routingMode": "native"}},
+        "ciliumValues.routingMode",
+        "native",
+        "route",
+        "VXLAN",
+    ),
+    Bad(
+        {"ciliumValues": {"nodeIPAM": {"enabled": True}}},
+        "ciliumValues.nodeIPAM.enabled",
+        "true",
+        "ExternalIP",
+        "remove it",
+    ),
+    Bad(
+        {"ciliumValues": {"ipam": {"mode": "cluster-pool"}}},
+        "ciliumValues.ipam.mode",
+        "pool",
+        "pod",
+        "podCidr",
+    ),
+    Bad(
+        {"ciliumValues": {"ipv6": {"enabled": True}}},
+        "ciliumValues.ipv6.enabled",
+        "true",
+        "IPv6",
+        "remove",
+    ),
+    Bad(
+        {"ciliumValues": {"hubble.ui.enabled": True}},
+        "ciliumValues.hubble.ui.enabled",
+        "true",
+        "dot",
+        "below it",
+    ),
+    # access
+    Bad({"adminCidrs": "203.0.113.7"}, "adminCidrs", "203.0.113.7", "not a list", "adminCidrs[0]"),
+    Bad({"adminCidrs": []}, "adminCidrs", "[]", "admits nobody", "remove the key"),
+    Bad(
+        {"adminCidrs": ["203.0.113.7/24"]},
+        "adminCidrs[0]",
+        "203.0.113.7/24",
+        "host bits",
+        "203.0.113.7/32",
+    ),
+    Bad(
+        {"adminCidrs": ["2001:db8::1/64"]},
+        "adminCidrs[0]",
+        "2001:db8::1/64",
+        "host bits",
+        "2001:db8::/64",
+    ),
+    Bad({"adminCidrs": ["home"]}, "adminCidrs[0]", "home", "not an IP range", "203.0.113.7/32"),
+    Bad({"adminCidrs": [7]}, "adminCidrs[0]", "7", "not text", "203.0.113.7/32"),
+    Bad({"adminCidrs": ["0.0.0.0/0"]}, "adminCidrs", "0.0.0.0/0", "everybody", "allowPublicApi"),
+    Bad({"adminCidrs": ["::/0"]}, "adminCidrs", "::/0", "everybody", "allowPublicApi"),
+    Bad(
+        {"adminCidrs": ["0.0.0.0/1", "128.0.0.0/1"]},
+        "adminCidrs",
+        "0.0.0.0/1, 128.0.0.0/1",
+        "everybody",
+        "allowPublicApi",
+    ),
+    Bad(
+        {"adminCidrs": [f"203.0.113.{n}/32" for n in range(101)]},
+        "adminCidrs",
+        "101 ranges",
+        "100",
+        "join them",
+    ),
+    Bad(
+        {"allowPublicApi": "yes"},
+        "allowPublicApi",
+        "yes",
+        "neither true nor false",
+        "true or false",
+    ),
+    Bad(
+        {"deletionProtection": "1"},
+        "deletionProtection",
+        "1",
+        "neither true",
+        "write true or false",
+    ),
+    Bad(
+        {"apiHostname": "https://api.x.io"},
+        "apiHostname",
+        "https://api.x.io",
+        "DNS name",
+        "without scheme",
+    ),
+    Bad(
+        {"apiHostname": "203.0.113.7"},
+        "apiHostname",
+        "203.0.113.7",
+        "not a DNS name",
+        "api.example.com",
+    ),
+    Bad({"workerIngressPorts": [0]}, "workerIngressPorts[0]", "0", "not a port", "1 to 65535"),
+    Bad({"workerIngressPorts": ["80"]}, "workerIngressPorts[0]", "80", "not a port", "1 to 65535"),
+    Bad({"workerIngressPorts": [80, 80]}, "workerIngressPorts[1]", "80", "twice", "remove one"),
+    Bad(
+        {"workerIngressPorts": [50000]}, "workerIngressPorts[0]", "50000", "Talos API", "adminCidrs"
+    ),
+    Bad(
+        {"workerIngressPorts": 80},
+        "workerIngressPorts",
+        "80",
+        "not a list",
+        "workerIngressPorts[0]",
+    ),
+    Bad(
+        {"workerIngressPorts": list(range(1000, 1050))},
+        "workerIngressPorts",
+        "50 ports",
+        "48",
+        "fewer ports",
+    ),
+    Bad({"metadataAccess": [{}]}, "metadataAccess[0].namespace", '""', "namespace", "name one"),
+    Bad(
+        {"metadataAccess": [{"namespace": "Kube System"}]},
+        "metadataAccess[0].namespace",
+        '"Kube System"',
+        "not a namespace",
+        "kube-system",
+    ),
+    Bad(
+        {"metadataAccess": [{"namespace": "a", "labels": {"app": "/"}}]},
+        "metadataAccess[0].labels[app]",
+        "/",
+        "label value",
+        "correct the label",
+    ),
+    Bad(
+        {"metadataAccess": [{"namespace": f"n{n}", "labels": {"app": "a"}} for n in range(6)]},
+        "metadataAccess",
+        "6 entries",
+        "32 policy rules",
+        "namespaces alone",
+    ),
+    # machine config patches
+    Bad(
+        {"configPatches": "machine: {}"},
+        "configPatches",
+        "machine",
+        "not a list",
+        "configPatches[0]",
+    ),
+    Bad(patch("a: [1"), "configPatches[0]", "a: [1", "not YAML in line", "correct the YAML"),
+    Bad(patch(""), "configPatches[0]", '""', "is empty", "remove it"),
+    Bad(patch(5), "configPatches[0]", "5", "not a patch", "YAML text or a mapping"),
+    Bad(patch("just text"), "configPatches[0]", "just text", "not a patch", "as a mapping"),
+    Bad(
+        patch("@patch.yaml"), "configPatches[0]", "@patch.yaml", "names a file", "pulumi config set"
+    ),
+    Bad(
+        patch('[{"op": "add", "path": "/machine/x", "value": 1}]'),
+        "configPatches[0]",
+        "/machine/x",
+        "JSON patch",
+        "strategic merge patch",
+    ),
+    Bad(patch("machin: {}"), "configPatches[0] machin", "{}", "no section", "machine?"),
+    Bad(
+        patch({"cluster": {"network": {"cni": {"name": "flannel"}}}}),
+        "configPatches[0] cluster.network.cni",
+        "flannel",
+        "Cilium is the network",
+        "ciliumValues",
+    ),
+    Bad(
+        patch("cluster: {proxy: {disabled: false}}"),
+        "cluster.proxy",
+        "false",
+        "kube-proxy",
+        "remove it",
+    ),
+    Bad(
+        patch("machine: {features: {kubePrism: {enabled: false}}}"),
+        "machine.features.kubePrism",
+        "false",
+        "wired to Cilium",
+        "remove it",
+    ),
+    Bad(
+        patch("cluster: {network: {podSubnets: [10.244.0.0/16]}}"),
+        "cluster.network.podSubnets",
+        "10.244.0.0/16",
+        "set from podCidr",
+        "use podCidr",
+    ),
+    Bad(
+        patch("cluster: {network: {serviceSubnets: [10.96.0.0/12]}}"),
+        "cluster.network.serviceSubnets",
+        "10.96.0.0/12",
+        "set from serviceCidr",
+        "use serviceCidr",
+    ),
+    Bad(
+        patch("cluster: {controlPlane: {endpoint: 'https://a:6443'}}"),
+        "cluster.controlPlane",
+        "https://a:6443",
+        "is fixed",
+        "apiHostname",
+    ),
+    Bad(
+        patch("cluster: {clusterName: x}"),
+        "cluster.clusterName",
+        "x",
+        "set from",
+        "use clusterName",
+    ),
+    Bad(
+        patch("machine: {network: {hostname: x}}"),
+        "machine.network.hostname",
+        "x",
+        "server's name",
+        "pool names",
+    ),
+    Bad(
+        patch("apiVersion: v1alpha1\nkind: HostnameConfig\nauto: stable"),
+        "configPatches[0] HostnameConfig",
+        "stable",
+        "rename nodes",
+        "pool names",
+    ),
+    Bad(
+        patch("apiVersion: v1alpha1\nkind: KubePrismConfig\nport: 1"),
+        "configPatches[0] kind",
+        "KubePrismConfig",
+        "Talos 1.14",
+        "machine or cluster section",
+    ),
+    Bad(
+        patch("kind: LinkConfig\nname: eth2"),
+        "configPatches[0] apiVersion",
+        "null",
+        "missing",
+        "apiVersion",
+    ),
+    Bad(
+        patch("apiVersion: v1alpha1\nkind: LinkConfig\nname: eth1\n$patch: delete"),
+        "LinkConfig eth1",
+        "delete",
+        "every node needs",
+        "remove it",
+    ),
+    Bad(
+        {
+            "clusterName": "prod",
+            **patch(
+                "apiVersion: v1alpha1\nkind: StaticHostConfig\nname: 1.2.3.4\nhostnames: [api.prod.internal]"
+            ),
+        },
+        "StaticHostConfig 1.2.3.4",
+        "api.prod.internal",
+        "names the control planes",
+        "another host name",
+    ),
+    Bad(
+        patch("machine: {install: {image: x}}"),
+        "machine.install.image",
+        "x",
+        "version",
+        "talosVersion",
+    ),
+    Bad(
+        patch("machine: {kubelet: {image: x}}"),
+        "machine.kubelet.image",
+        "x",
+        "version",
+        "kubernetesVersion",
+    ),
+    Bad(
+        patch("machine: {features: {hostDNS: {forwardKubeDNSToHost: true}}}"),
+        "machine.features.hostDNS.forwardKubeDNSToHost",
+        "true",
+        "breaks CoreDNS",
+        "remove it",
+    ),
+    Bad(
+        patch("cluster: {network: {$patch: delete}}"),
+        "cluster.network.cni",
+        "delete",
+        "Cilium is the network",
+        "ciliumValues",
+    ),
+    Bad(
+        {"workerConfigPatches": ["machine: {token: abc.def}"]},
+        "workerConfigPatches[0] machine.token",
+        "[secret]",
+        "secrets",
+        "remove it",
+    ),
+    Bad(
+        {"controlPlaneConfigPatches": [{"cluster": {"ca": {"crt": "x"}}}]},
+        "controlPlaneConfigPatches[0] cluster.ca",
+        "[secret]",
+        "secrets",
+        "remove it",
+    ),
+    Bad(
+        pools(configPatches=["cluster: {proxy: {}}"]),
+        "workerPools[0].configPatches[0] cluster.proxy",
+        "{}",
+        "kube-proxy",
+        "remove it",
+    ),
+    Bad(
+        patch({"machine": {"files": [{"content": "x" * 20_000}]}}),
+        "controlPlaneConfigPatches",
+        "bytes",
+        "Hetzner takes 32768",
+        "shorten the patches",
+    ),
+    Bad(
+        pools(configPatches=[{"machine": {"files": [{"content": "x" * 30_000}]}}]),
+        "workerPools[0].configPatches",
+        "bytes",
+        "worker of pool extra",
+        "shorten the patches",
+    ),
+]
+
+
+@pytest.mark.parametrize("bad", BAD, ids=lambda bad: f"{bad.setting}: {bad.value}"[:70])
+def test_a_bad_setting_is_reported_with_key_value_reason_and_way_out(bad: Bad) -> None:
+    with pytest.raises(ConfigError) as raised:
+        ClusterConfig.parse(raw(bad.values))
+
+    lines = [
+        line
+        for line in raised.value.problems
+        if bad.setting in line.split(": ", 1)[0] or line.startswith(f"oxide:{bad.setting}: ")
+    ]
+    assert lines, raised.value.problems
+    told, semicolon, way_out = lines[0].partition("; ")
+    assert lines[0].startswith("oxide:")
+    assert bad.value in told
+    assert bad.reason in told
+    assert semicolon
+    assert bad.way_out in way_out
+
+
+@pytest.mark.parametrize("bad", BAD, ids=lambda bad: f"{bad.setting}: {bad.value}"[:70])
+def test_every_problem_is_one_short_line(bad: Bad) -> None:
+    with pytest.raises(ConfigError) as raised:
+        ClusterConfig.parse(raw(bad.values))
+
+    header, *lines = str(raised.value).splitlines()
+    assert header.startswith("The configuration has ")
+    assert [line.strip() for line in lines] == list(raised.value.problems)
+    assert all(len(line) < 400 for line in lines)
+
+
+def test_one_mistake_is_one_problem() -> None:
+    """A mistake that drags others along hides the one line that helps."""
+    dragging = [
+        found
+        for bad in BAD
+        # Deleting a section touches everything in it.
+        if "$patch: delete" not in str(bad.values) and len(found := _problems(bad.values)) != 1
+    ]
+    assert not dragging
+
+
+def test_all_mistakes_of_a_stack_are_reported_together() -> None:
+    values = {"workers": "x", "controlPlanes": 2, "location": "moon", "typo": "1", "podCidr": "bad"}
+
+    problems = _problems(values)
+
+    assert {line.split(":")[1] for line in problems} == set(values)
+
+
+def test_messages_use_the_namespace_of_the_project() -> None:
+    with pytest.raises(ConfigError) as raised:
+        ClusterConfig.parse({"workers": "x"}, namespace="mine")
+    assert raised.value.problems[0].startswith("mine:workers: ")
+
+
+def test_a_plain_setting_stored_as_a_secret_is_refused_without_its_value() -> None:
+    problems = _problems({"clusterName": "hush"}, secret_keys=["clusterName"])
+    assert len(problems) == 1
+    assert "hush" not in problems[0]
+    assert "without --secret" in problems[0]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"configPatches": ["cluster: {clusterName: hush}"]},
+        {"configPatches": ["hush: ["]},
+        {"workerPools": [{"name": "Hush hush", "count": 1}]},
+        {"ciliumValues": {"k8sServiceHost": "hush"}},
+        {"unknown": "hush"},
+    ],
+)
+def test_messages_never_show_values_that_the_stack_stores_encrypted(values: dict[str, Any]) -> None:
+    problems = _problems(values, secret_keys=list(values))
+    assert problems
+    assert "hush" not in "".join(problems).lower()
+
+
+def _problems(values: dict[str, Any], secret_keys: list[str] | None = None) -> tuple[str, ...]:
+    with pytest.raises(ConfigError) as raised:
+        ClusterConfig.parse(raw(values), secret_keys=secret_keys or ())
+    return raised.value.problems

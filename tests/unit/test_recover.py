@@ -1,0 +1,115 @@
+"""What the recovery command takes over, forgets and leaves alone."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from oxide_components.recover import (
+    PendingCreate,
+    existing_id,
+    pending_creates,
+    strangers,
+)
+
+SERVER = "hcloud:index/server:Server"
+
+
+class _Listing:
+    def __init__(self, *found: tuple[int, str, str]) -> None:
+        self._found = found
+
+    def get_all(self, name: str | None = None, label_selector: str = "") -> list[Any]:
+        cluster = label_selector.removeprefix("cluster=")
+        return [
+            SimpleNamespace(id=id_, name=found)
+            for id_, found, owner in self._found
+            if owner == cluster and name in (None, found)
+        ]
+
+    def get_by_id(self, _id: int) -> Any:
+        return SimpleNamespace(subnets=[SimpleNamespace(ip_range="10.0.0.0/24")])
+
+
+def _client(*servers: tuple[int, str, str]) -> Any:
+    empty = _Listing()
+    return SimpleNamespace(
+        servers=_Listing(*servers),
+        networks=empty,
+        firewalls=empty,
+        placement_groups=empty,
+        primary_ips=empty,
+        load_balancers=empty,
+    )
+
+
+def _pending(name: str, type_token: str = SERVER, **inputs: Any) -> PendingCreate:
+    return PendingCreate(
+        urn=f"urn:pulumi:s::p::{type_token}::{name}",
+        type=type_token,
+        inputs={"name": name, "labels": {"cluster": "demo"}, **inputs},
+    )
+
+
+def test_only_creations_are_pending_creates() -> None:
+    operation = {"resource": {"urn": "u", "type": SERVER, "inputs": {"name": "n"}}}
+    deployment = {
+        "deployment": {
+            "pending_operations": [
+                {**operation, "type": "creating"},
+                {**operation, "type": "updating"},
+                {**operation, "type": "deleting"},
+            ]
+        }
+    }
+
+    assert [p.inputs for p in pending_creates(deployment)] == [{"name": "n"}]
+
+
+def test_a_stack_without_pending_operations_has_none() -> None:
+    assert pending_creates({"deployment": {"pending_operations": None}}) == []
+
+
+def test_an_object_with_this_name_and_label_is_taken_over() -> None:
+    assert existing_id(_pending("demo-cp-1"), _client((7, "demo-cp-1", "demo"))) == "7"
+
+
+@pytest.mark.parametrize("server", [(7, "demo-cp-1", "other"), (7, "demo-cp-2", "demo")])
+def test_another_clusters_object_is_never_taken_over(server: tuple[int, str, str]) -> None:
+    assert existing_id(_pending("demo-cp-1"), _client(server)) is None
+
+
+def test_an_object_without_our_label_in_the_plan_is_never_taken_over() -> None:
+    pending = PendingCreate(urn="u", type=SERVER, inputs={"name": "demo-cp-1"})
+
+    assert existing_id(pending, _client((7, "demo-cp-1", "demo"))) is None
+
+
+@pytest.mark.parametrize(("ip_range", "expected"), [("10.0.0.0/24", "5-10.0.0.0/24"), ("10.0.1.0/24", None)])
+def test_a_subnet_is_found_by_its_network_and_range(ip_range: str, expected: str | None) -> None:
+    pending = _pending(
+        "x", "hcloud:index/networkSubnet:NetworkSubnet", networkId=5, ipRange=ip_range
+    )
+
+    assert existing_id(pending, _client()) == expected
+
+
+def test_kinds_that_hetzner_does_not_know_are_forgotten() -> None:
+    assert existing_id(_pending("x", "kubernetes:core/v1:Secret"), _client()) is None
+
+
+def test_labelled_objects_outside_the_state_are_named_with_the_command_that_removes_them() -> None:
+    deployment = {
+        "deployment": {
+            "resources": [
+                {"type": SERVER, "id": "7", "inputs": {"labels": {"cluster": "demo"}}},
+                {"type": "pulumi:pulumi:Stack"},
+            ]
+        }
+    }
+    client = _client((7, "demo-cp-1", "demo"), (8, "demo-cp-2", "demo"), (9, "x", "other"))
+
+    (line,) = strangers(deployment, client)
+
+    assert "demo-cp-2" in line
+    assert "hcloud server delete 8" in line
