@@ -56,6 +56,8 @@ def create_cluster(config: ClusterConfig) -> Cluster:
             # Known in the preview where the configuration names them.
             admin_cidrs=config.admin_cidrs or identity.admin_cidrs,
             worker_ingress_ports=config.worker_ingress_ports,
+            # Without workers the control planes serve what workers would.
+            control_plane_ingress_ports=() if config.workers else config.worker_ingress_ports,
         ),
         born,
     )
@@ -209,7 +211,7 @@ def _taints(pool: WorkerPoolConfig) -> list[TaintArgs]:
 def _cilium_args(config: ClusterConfig) -> CiliumReleaseArgs:
     values: Any = cilium_values(
         control_plane_count=config.control_planes,
-        worker_count=config.workers,
+        worker_count=config.untainted_workers,
         pod_cidr=str(config.pod_cidr),
         kubeprism_host=KUBEPRISM_HOST,
         kubeprism_port=KUBEPRISM_PORT,

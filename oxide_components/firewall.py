@@ -25,6 +25,8 @@ class FirewallArgs(TypedDict):
     """Addresses that may reach the Talos API (50000) and the Kubernetes API (6443), IPv4 or IPv6."""
     worker_ingress_ports: NotRequired[Sequence[int]]
     """TCP ports of the workers that anybody may reach. Default: 80 and 443."""
+    control_plane_ingress_ports: NotRequired[Sequence[int]]
+    """TCP ports of the control planes that anybody may reach. Default: none."""
 
 
 class Firewall(pulumi.ComponentResource):
@@ -45,6 +47,7 @@ class Firewall(pulumi.ComponentResource):
         super().__init__(naming.TYPE_FIREWALL, name, {}, opts)
         cluster = args["cluster_name"]
         ports = tuple(args.get("worker_ingress_ports", DEFAULT_WORKER_INGRESS_PORTS))
+        open_ports = tuple(args.get("control_plane_ingress_ports", ()))
         admin_cidrs = pulumi.Output.from_input(args["admin_cidrs"])
         firewalls = {
             role: hcloud.Firewall(
@@ -57,7 +60,9 @@ class Firewall(pulumi.ComponentResource):
             for role, rules in (
                 (
                     naming.ROLE_CONTROL_PLANE,
-                    admin_cidrs.apply(lambda cidrs: _rule_args(control_plane_rules(cidrs))),
+                    admin_cidrs.apply(
+                        lambda cidrs: _rule_args(control_plane_rules(cidrs, open_ports))
+                    ),
                 ),
                 (
                     naming.ROLE_WORKER,

@@ -12,10 +12,10 @@ from .errors import OxideError
 from .machine_config import USER_DATA_LIMIT
 from .options import child_options
 
-_LIVED_OUT_LATER = ["user_data", "image", "ssh_keys", "server_type"]
+_AT_CREATION_ONLY = ["user_data", "image", "ssh_keys", "server_type", "public_nets"]
 """
-Inputs that matter at creation only. The provider would replace the server for the first three and power it off
-hard for the last; the node life cycle brings live nodes to a new version, config or type instead.
+Inputs that matter when the server is made. For a changed one of the first three the provider would replace the server,
+for the last two it would power it off hard, for public_nets it would even delete primary IPs.
 """
 
 
@@ -64,7 +64,7 @@ def talos_server(
             parent,
             parent_opts,
             protect=protect,
-            ignore_changes=_LIVED_OUT_LATER,
+            ignore_changes=_AT_CREATION_ONLY,
             # Names and fixed addresses are unique: the old server has to go first.
             delete_before_replace=True,
             additional_secret_outputs=["userData"],

@@ -66,7 +66,13 @@ def test_no_setting_of_a_live_worker_can_replace_or_power_off_its_server(
 ) -> None:
     server = _pool(cluster, 1).named("db-1", SERVER)
 
-    assert sorted(server.ignore_changes) == ["image", "serverType", "sshKeys", "userData"]
+    assert sorted(server.ignore_changes) == [
+        "image",
+        "publicNets",
+        "serverType",
+        "sshKeys",
+        "userData",
+    ]
     assert server.delete_before_replace
     assert not server.protect
 
