@@ -171,7 +171,6 @@ class ControlPlane(pulumi.ComponentResource):
             f"{name}-{index}-ipv4",
             name=f"{server_name}-ipv4",
             type="ipv4",
-            assignee_type="server",
             auto_delete=False,
             location=args["location"],
             labels=labels,

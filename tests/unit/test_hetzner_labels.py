@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from lab.hetzner.labels import parse_selector, problem_with_key, problem_with_value
 
 LABELS = {"env": "prod", "role": "worker", "example.com/x": ""}
-WORDS = st.from_regex(r"[a-z0-9]([a-z0-9._-]{0,20}[a-z0-9])?", fullmatch=True)
+WORDS = st.text("abcxyz019", min_size=1, max_size=12)
 
 
 @pytest.mark.parametrize(
