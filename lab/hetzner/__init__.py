@@ -1,0 +1,1 @@
+"""A Hetzner Cloud API on loopback, for rehearsal and tests."""
