@@ -1,0 +1,224 @@
+"""A Pulumi stack on a lab, driven as a user drives it: with the command line."""
+
+import json
+import os
+import re
+import subprocess
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hcloud import Client
+
+from lab.instance import Lab
+
+_SUMMARY = re.compile(
+    r"^\s+[+~\-> ]*(\d+) (created|updated|deleted|replaced|unchanged)\b", re.MULTILINE
+)
+
+TRACEBACK = "Traceback (most recent call last)"
+
+
+class Run:
+    """What one pulumi command said and did."""
+
+    def __init__(self, code: int, text: str) -> None:
+        self.code = code
+        self.text = text
+
+    @property
+    def changes(self) -> dict[str, int]:
+        """Operations by kind, as the summary counts them; unchanged resources left out."""
+        found = {kind: int(count) for count, kind in _SUMMARY.findall(self.text)}
+        found.pop("unchanged", None)
+        return found
+
+
+class Stack:
+    """
+    One stack.
+
+    Args:
+        lab: Lab that it lives on.
+        project: Directory of the project.
+        name: Name of the stack.
+    """
+
+    def __init__(self, lab: Lab, project: Path, name: str) -> None:
+        self.lab = lab
+        self.project = project
+        self.name = name
+        self.log = ""
+        """Everything that all commands of this stack have printed."""
+
+    def create(self, settings: Mapping[str, object]) -> None:
+        """Make the stack with these settings and the lab's cloud."""
+        self.ok("stack", "init", self.name)
+        self.ok("config", "set", "hcloud:endpoint", self.lab.endpoint)
+        self.ok("config", "set", "--secret", "hcloud:token", self.lab.token)
+        for key, value in settings.items():
+            self.set(key, value)
+
+    def set(self, key: str, value: object) -> None:
+        """`pulumi config set`; structures go in as JSON, paths in brackets work."""
+        text = value if isinstance(value, str) else json.dumps(value)
+        path = ["--path"] if "[" in key else []
+        self.ok("config", "set", *path, "--", key, text)
+
+    def unset(self, key: str) -> None:
+        """`pulumi config rm`."""
+        self.ok("config", "rm", key)
+
+    def run(self, *arguments: str, timeout: float = 600) -> Run:
+        """Run a command and keep what it says."""
+        done = subprocess.run(
+            ["pulumi", "--non-interactive", "--color=never", *arguments],
+            cwd=self.project,
+            env=self.env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        self.log += done.stdout
+        return Run(done.returncode, done.stdout)
+
+    def ok(self, *arguments: str) -> Run:
+        """Run a command that must succeed."""
+        run = self.run(*arguments)
+        assert run.code == 0, f"pulumi {' '.join(arguments[:2])}:\n{run.text}"
+        return run
+
+    def up(self) -> Run:
+        """`pulumi up` that must succeed."""
+        return self.ok("up", "--yes", "--skip-preview")
+
+    def destroy(self) -> Run:
+        """`pulumi destroy --yes` without any other flag, which must succeed."""
+        return self.ok("destroy", "--yes")
+
+    def planned(self) -> Counter[tuple[str, str]]:
+        """Operation and resource type of every step of a preview, unchanged ones left out."""
+        run = self.ok("preview", "--json")
+        plan = json.loads(run.text[run.text.index("{") :])
+        return Counter(
+            (step["op"], step["urn"].split("::")[2].rsplit("$", 1)[-1])
+            for step in plan["steps"]
+            if step["op"] != "same"
+        )
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start a command in a process group of its own, to be interrupted."""
+        return subprocess.Popen(
+            ["pulumi", "--non-interactive", "--color=never", *arguments],
+            cwd=self.project,
+            env=self.env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def outputs(self) -> dict[str, Any]:
+        """All outputs in plain text. Not kept in the log."""
+        shown = self._quiet("stack", "output", "--json", "--show-secrets")
+        outputs: dict[str, Any] = json.loads(shown)
+        return outputs
+
+    def state(self, *, plain: bool = False) -> str:
+        """The exported state, encrypted or in plain text. Not kept in the log."""
+        return self._quiet("stack", "export", *(["--show-secrets"] if plain else []))
+
+    def resources(self) -> list[dict[str, Any]]:
+        """Resources in the state."""
+        found: list[dict[str, Any]] = json.loads(self.state())["deployment"].get("resources", [])
+        return found
+
+    def kubectl(self, *arguments: str) -> str:
+        """Run kubectl with the stack's kubeconfig."""
+        return self._tool("kubectl", "KUBECONFIG", "kubeconfig", *arguments)
+
+    def helm(self, *arguments: str) -> str:
+        """Run helm with the stack's kubeconfig."""
+        return self._tool("helm", "KUBECONFIG", "kubeconfig", *arguments)
+
+    def talosctl(self, *arguments: str) -> str:
+        """Run talosctl with the stack's talosconfig."""
+        return self._tool("talosctl", "TALOSCONFIG", "talosconfig", *arguments)
+
+    def nodes(self) -> dict[str, dict[str, Any]]:
+        """Node objects by name."""
+        items = json.loads(self.kubectl("get", "nodes", "-o", "json"))["items"]
+        return {item["metadata"]["name"]: item for item in items}
+
+    def ready_nodes(self) -> list[str]:
+        """Names of Ready nodes, sorted."""
+        return sorted(
+            name
+            for name, node in self.nodes().items()
+            if any(
+                c["type"] == "Ready" and c["status"] == "True" for c in node["status"]["conditions"]
+            )
+        )
+
+    @property
+    def cloud(self) -> Client:
+        """Hetzner's official client on the lab."""
+        return Client(token=self.lab.token, api_endpoint=self.lab.endpoint)
+
+    def cloud_objects(self) -> dict[str, list[str]]:
+        """Names of this cluster's objects at Hetzner, by kind; kinds without any left out."""
+        cloud, selector = self.cloud, f"cluster={self.name}"
+        kinds = {
+            "servers": cloud.servers,
+            "networks": cloud.networks,
+            "firewalls": cloud.firewalls,
+            "primary IPs": cloud.primary_ips,
+            "placement groups": cloud.placement_groups,
+            "load balancers": cloud.load_balancers,
+        }
+        found = {
+            kind: sorted(one.name for one in listing.get_all(label_selector=selector))
+            for kind, listing in kinds.items()
+        }
+        return {kind: names for kind, names in found.items() if names}
+
+    def discard(self) -> None:
+        """Destroy whatever is left, so that other stacks find room; a failure is nobody's concern here."""
+        self.run("destroy", "--yes", "--skip-preview")
+
+    @property
+    def env(self) -> dict[str, str]:
+        """Environment of all commands."""
+        return self.lab.env()
+
+    def _quiet(self, *arguments: str) -> str:
+        return subprocess.run(
+            ["pulumi", "--non-interactive", *arguments],
+            cwd=self.project,
+            env=self.env,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+
+    def _tool(self, tool: str, variable: str, output: str, *arguments: str) -> str:
+        file = self.project / f"{output}.secret"
+        if not file.exists():
+            descriptor = os.open(file, os.O_WRONLY | os.O_CREAT, 0o600)
+            with os.fdopen(descriptor, "w") as stream:
+                stream.write(self.outputs()[output])
+        done = subprocess.run(
+            [tool, *arguments],
+            env={**self.env, variable: str(file)},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+        assert done.returncode == 0, f"{tool} {' '.join(arguments)}: {done.stderr}"
+        return done.stdout

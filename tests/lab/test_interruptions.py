@@ -1,0 +1,119 @@
+"""Interrupted first runs: Ctrl-C, and a killed engine. Whatever happened, the cluster gets finished and nothing is made twice."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from lab import orphans
+
+from .stacks import TRACEBACK, Stack
+
+EXPECTED = {
+    "firewalls": ["{0}-control-plane", "{0}-worker"],
+    "networks": ["{0}"],
+    "placement groups": ["{0}-cp-1", "{0}-worker-1"],
+    "primary IPs": ["{0}-cp-1-ipv4"],
+    "servers": ["{0}-cp-1", "{0}-worker-1"],
+}
+
+
+@pytest.fixture
+def small(new_stack: Callable[..., Stack], request: pytest.FixtureRequest) -> Iterator[Stack]:
+    """A stack that has never been up: one control plane, one worker."""
+    number = request.node.name.count("_")
+    name = f"int{number}{abs(hash(request.node.name)) % 1000}"
+    stack = new_stack(name, controlPlanes="1", workers="1")
+    yield stack
+    stack.discard()
+
+
+def _servers_exist(stack: Stack) -> bool:
+    return len(stack.cloud_objects().get("servers", [])) == 2
+
+
+def _some_objects_exist(stack: Stack) -> bool:
+    return bool(stack.cloud_objects())
+
+
+def _wait_for(
+    stack: Stack, moment: Callable[[Stack], bool], process: subprocess.Popen[str]
+) -> None:
+    deadline = time.monotonic() + 120
+    while not moment(stack):
+        assert process.poll() is None, "the run ended before it could be interrupted"
+        assert time.monotonic() < deadline, "the moment to interrupt never came"
+        time.sleep(0.05)
+
+
+def _helpers_gone(stack: Stack, within: float) -> list[str]:
+    deadline = time.monotonic() + within
+    while (left := orphans.find(stack.lab.home)) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    return [" ".join(process.command) for process in left]
+
+
+def _assert_complete(stack: Stack) -> None:
+    names = {kind: [n.format(stack.name) for n in names] for kind, names in EXPECTED.items()}
+    assert stack.cloud_objects() == names
+    assert stack.ready_nodes() == [f"{stack.name}-cp-1", f"{stack.name}-worker-1"]
+    assert stack.up().changes == {}
+
+
+def test_after_ctrl_c_a_plain_up_finishes_the_cluster(small: Stack) -> None:
+    process = small.start("up", "--yes", "--skip-preview")
+    _wait_for(small, _servers_exist, process)
+    os.killpg(process.pid, signal.SIGINT)
+    text, _ = process.communicate(timeout=240)
+
+    assert process.returncode != 0
+    assert TRACEBACK not in text
+    assert _helpers_gone(small, within=5) == []
+    small.up()
+    _assert_complete(small)
+
+
+@pytest.mark.parametrize("moment", [_some_objects_exist, _servers_exist])
+def test_after_a_killed_engine_recover_finishes_the_cluster(
+    small: Stack, moment: Callable[[Stack], bool]
+) -> None:
+    process = small.start("up", "--yes", "--skip-preview")
+    _wait_for(small, moment, process)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate(timeout=60)
+
+    assert _helpers_gone(small, within=10) == []
+    done = subprocess.run(
+        [sys.executable, "-m", "oxide_components.recover", "--yes"],
+        cwd=small.project,
+        env=small.env,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=400,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert TRACEBACK not in done.stdout + done.stderr
+    _assert_complete(small)
+
+
+def test_recover_without_a_stack_says_so_in_one_line(small: Stack, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "oxide_components.recover", "--yes", "--stack", "nobody"],
+        cwd=small.project,
+        env=small.env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert TRACEBACK not in done.stderr
