@@ -1,0 +1,181 @@
+package control
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+
+	"github.com/google/uuid"
+
+	"github.com/oxide-lab/node/internal/hardware"
+	"github.com/oxide-lab/node/internal/machine"
+)
+
+// maxBody bounds a request; user data is at most 32 KiB.
+const maxBody = 1 << 20
+
+// Handler serves the control API.
+func (f *Fleet) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /_lab/health", func(w http.ResponseWriter, _ *http.Request) { reply(w, map[string]string{"status": "ok"}) })
+	mux.HandleFunc("GET /servers", f.list)
+	mux.HandleFunc("GET /servers/{id}", f.withMachine(func(w http.ResponseWriter, _ *http.Request, m *machine.Machine) { reply(w, m.Status()) }))
+	mux.HandleFunc("GET /servers/{id}/events", f.withMachine(func(w http.ResponseWriter, _ *http.Request, m *machine.Machine) { reply(w, m.Log()) }))
+	mux.HandleFunc("PUT /servers/{id}", f.declare)
+	mux.HandleFunc("DELETE /servers/{id}", f.remove)
+	mux.HandleFunc("POST /servers/{id}/actions/{action}", f.withMachine(act))
+	mux.HandleFunc("POST /faults", f.addFault)
+	mux.HandleFunc("DELETE /faults", func(w http.ResponseWriter, _ *http.Request) {
+		f.env.Faults.Clear()
+		reply(w, map[string]string{})
+	})
+
+	return mux
+}
+
+func reply(w http.ResponseWriter, value any) {
+	w.Header().Set("Content-Type", "application/json")
+	json.NewEncoder(w).Encode(value) //nolint:errcheck // the caller is gone
+}
+
+func refuse(w http.ResponseWriter, code int, format string, args ...any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	json.NewEncoder(w).Encode(map[string]string{"error": fmt.Sprintf(format, args...)}) //nolint:errcheck // the caller is gone
+}
+
+func (f *Fleet) withMachine(handle func(http.ResponseWriter, *http.Request, *machine.Machine)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		id, err := strconv.Atoi(r.PathValue("id"))
+		if err != nil {
+			refuse(w, http.StatusBadRequest, "server id %q is not a number", r.PathValue("id"))
+
+			return
+		}
+
+		m := f.Get(id)
+		if m == nil {
+			refuse(w, http.StatusNotFound, "no server %d", id)
+
+			return
+		}
+
+		handle(w, r, m)
+	}
+}
+
+func (f *Fleet) list(w http.ResponseWriter, _ *http.Request) {
+	list := []machine.Status{}
+	for _, m := range f.All() {
+		list = append(list, m.Status())
+	}
+
+	reply(w, list)
+}
+
+func (f *Fleet) declare(w http.ResponseWriter, r *http.Request) {
+	var server hardware.Server
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody)).Decode(&server); err != nil {
+		refuse(w, http.StatusBadRequest, "not a server: %s", err)
+
+		return
+	}
+
+	if strconv.Itoa(server.ID) != r.PathValue("id") {
+		refuse(w, http.StatusBadRequest, "server id %d does not match the path", server.ID)
+
+		return
+	}
+
+	if err := f.Declare(server); err != nil {
+		refuse(w, http.StatusUnprocessableEntity, "%s", err)
+
+		return
+	}
+
+	if m := f.Get(server.ID); m != nil {
+		reply(w, m.Status())
+	}
+}
+
+func (f *Fleet) remove(w http.ResponseWriter, r *http.Request) {
+	id, err := strconv.Atoi(r.PathValue("id"))
+	if err != nil {
+		refuse(w, http.StatusBadRequest, "server id %q is not a number", r.PathValue("id"))
+
+		return
+	}
+
+	if err := f.Delete(id); err != nil {
+		refuse(w, http.StatusInternalServerError, "%s", err)
+
+		return
+	}
+
+	reply(w, map[string]string{})
+}
+
+// act presses a server's buttons: hard ones act at once, ACPI ones ask the system.
+func act(w http.ResponseWriter, r *http.Request, m *machine.Machine) {
+	var err error
+
+	switch action := r.PathValue("action"); action {
+	case "poweron":
+		err = m.PowerOn()
+	case "poweroff":
+		err = m.PowerOff()
+	case "reset":
+		err = m.Restart(true)
+	case "reboot", "shutdown":
+		boot := m.Boot()
+		if boot == nil || !boot.Answers() {
+			break
+		}
+
+		if action == "reboot" {
+			boot.Reboot(uuid.NewString(), false)
+		} else {
+			boot.Shutdown(uuid.NewString(), true)
+		}
+	default:
+		refuse(w, http.StatusNotFound, "no action %q", action)
+
+		return
+	}
+
+	if err != nil {
+		refuse(w, http.StatusInternalServerError, "%s", err)
+
+		return
+	}
+
+	reply(w, m.Status())
+}
+
+func (f *Fleet) addFault(w http.ResponseWriter, r *http.Request) {
+	var fault machine.Fault
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody)).Decode(&fault); err != nil {
+		refuse(w, http.StatusBadRequest, "not a fault: %s", err)
+
+		return
+	}
+
+	switch fault.Kind {
+	case machine.FaultSlowBoot, machine.FaultNeverBoots:
+		f.env.Faults.Add(fault)
+	case machine.FaultDead:
+		for _, m := range f.All() {
+			if fault.Server == "*" || fault.Server == m.Hardware().Name {
+				m.Die()
+			}
+		}
+	default:
+		refuse(w, http.StatusUnprocessableEntity, "no fault of kind %q (there are %s, %s, %s)", fault.Kind,
+			machine.FaultSlowBoot, machine.FaultNeverBoots, machine.FaultDead)
+
+		return
+	}
+
+	reply(w, map[string]string{})
+}

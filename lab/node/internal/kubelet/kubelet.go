@@ -1,0 +1,249 @@
+// Package kubelet is the part of a node that Kubernetes sees: it gets a client certificate with the bootstrap token,
+// registers the Node, renews its lease, keeps its status and decides which pods may start.
+package kubelet
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/cache"
+)
+
+const (
+	// leaseInterval is how often the node tells that it lives.
+	leaseInterval = 10 * time.Second
+	// retryInterval is the pause after a failure.
+	retryInterval = 2 * time.Second
+	// statusInterval is how often an unchanged status is written.
+	statusInterval = 2 * time.Minute
+)
+
+// Settings is what the machine config and the hardware say about the node; they may change while it runs.
+type Settings struct {
+	NodeName, NodeIP     string
+	Version              string
+	TalosVersion         string
+	Architecture         string
+	MachineID, BootID    string
+	Cores, DiskGB        int
+	MemoryGB             float64
+	ControlPlane         bool
+	ExternalCloud        bool
+	ProviderID           string
+	Labels, Annotations  map[string]string
+	Taints               map[string]string
+	SkipNodeRegistration bool
+}
+
+// Access is how a node reaches Kubernetes.
+type Access struct {
+	// Endpoint is the cluster endpoint of the machine config.
+	Endpoint string
+	CA       []byte
+	Token    string
+	// Dial resolves and connects as the node does.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Admin is how a control plane node writes its own Node; nil on workers, which use the kubelet's own access.
+	Admin func() (*rest.Config, error)
+}
+
+// Kubelet is one node's kubelet.
+type Kubelet struct {
+	Access Access
+	// Dir keeps the client certificate.
+	Dir string
+	// Settings returns the current settings.
+	Settings func() Settings
+	// StaticPods returns the node's static pods.
+	StaticPods func() []StaticPod
+	// Report gets the state for `talosctl service kubelet` and the reason why the node does not join; healthy is true
+	// once the Node is registered.
+	Report func(healthy bool, message string)
+
+	client     kubernetes.Interface
+	pods       cache.Store
+	wake       chan struct{}
+	cniReady   bool
+	lastStatus time.Time
+	lastReady  corev1.ConditionStatus
+	lastLease  time.Time
+
+	mu   sync.Mutex
+	node *corev1.Node
+}
+
+// Node returns the Node as last seen; nil before it is registered and after it was deleted.
+func (k *Kubelet) Node() *corev1.Node {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+
+	return k.node
+}
+
+// Wake makes the kubelet look at its settings again.
+func (k *Kubelet) Wake() {
+	select {
+	case k.wake <- struct{}{}:
+	default:
+	}
+}
+
+// New makes a kubelet.
+func New(access Access, dir string) *Kubelet {
+	return &Kubelet{Access: access, Dir: dir, wake: make(chan struct{}, 1)}
+}
+
+// Run joins the cluster and works until ctx ends.
+func (k *Kubelet) Run(ctx context.Context) {
+	for ctx.Err() == nil {
+		if err := k.run(ctx); err != nil && ctx.Err() == nil {
+			k.Report(false, err.Error())
+			sleep(ctx, retryInterval)
+		}
+	}
+}
+
+func (k *Kubelet) run(ctx context.Context) error {
+	config, err := k.credentials(ctx)
+	if err != nil {
+		return err
+	}
+
+	k.client, err = kubernetes.NewForConfig(config)
+	if err != nil {
+		return err
+	}
+
+	if err := k.register(ctx); err != nil {
+		return fmt.Errorf("unable to register node with API server: %w", err)
+	}
+
+	k.Report(true, "node registered")
+
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+
+	name := k.Settings().NodeName
+	api := k.client.CoreV1().RESTClient()
+
+	k.pods = k.watch(ctx, cache.NewListWatchFromClient(api, "pods", "", fields.OneTermEqualSelector("spec.nodeName", name)), &corev1.Pod{}, nil)
+	k.watch(ctx, cache.NewListWatchFromClient(api, "nodes", "", fields.OneTermEqualSelector("metadata.name", name)), &corev1.Node{},
+		func(node *corev1.Node) {
+			k.mu.Lock()
+			defer k.mu.Unlock()
+
+			k.node = node
+		})
+
+	return k.loop(ctx)
+}
+
+// watch follows objects and wakes the loop at each change. seen gets each Node, or nil when it is gone.
+func (k *Kubelet) watch(ctx context.Context, source cache.ListerWatcher, kind runtime.Object, seen func(*corev1.Node)) cache.Store {
+	changed := func(object any) {
+		if node, ok := object.(*corev1.Node); ok && seen != nil {
+			seen(node)
+		}
+
+		k.Wake()
+	}
+
+	store, controller := cache.NewInformerWithOptions(cache.InformerOptions{
+		ListerWatcher: source,
+		ObjectType:    kind,
+		Handler: cache.ResourceEventHandlerFuncs{
+			AddFunc:    changed,
+			UpdateFunc: func(_, object any) { changed(object) },
+			DeleteFunc: func(any) {
+				if seen != nil {
+					seen(nil)
+				}
+
+				k.Wake()
+			},
+		},
+	})
+
+	go controller.RunWithContext(ctx)
+
+	return store
+}
+
+func (k *Kubelet) loop(ctx context.Context) error {
+	ticker := time.NewTicker(leaseInterval)
+	defer ticker.Stop()
+
+	for failures := 0; ; {
+		var err error
+
+		if time.Since(k.lastLease) >= leaseInterval-time.Second {
+			err = k.renewLease(ctx)
+		}
+
+		if err == nil {
+			err = k.sync(ctx)
+		}
+
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
+			failures++
+
+			k.Report(failures < 5, err.Error())
+			sleep(ctx, retryInterval)
+			k.Wake()
+		case failures > 0:
+			failures = 0
+
+			k.Report(true, "node status updated")
+		}
+
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		case <-k.wake:
+			// Bursts of events are answered once.
+			sleep(ctx, 50*time.Millisecond)
+		}
+	}
+}
+
+// sync brings pods, static pods and the Node in line.
+func (k *Kubelet) sync(ctx context.Context) error {
+	node := k.Node()
+	if node == nil {
+		// Somebody deleted the Node: a running kubelet does not make it again.
+		return nil
+	}
+
+	if err := k.syncPods(ctx); err != nil {
+		return err
+	}
+
+	if err := k.syncStatus(ctx, node); err != nil {
+		return err
+	}
+
+	if err := k.syncStaticPods(ctx, node); err != nil {
+		return err
+	}
+
+	return k.syncSpec(ctx, node)
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}

@@ -1,0 +1,335 @@
+package kubelet
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/siderolabs/talos/pkg/machinery/constants"
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+)
+
+// register makes the Node, or takes over the one that an earlier boot made.
+func (k *Kubelet) register(ctx context.Context) error {
+	s := k.Settings()
+	node := &corev1.Node{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: s.NodeName,
+			Labels: map[string]string{
+				corev1.LabelHostname:      s.NodeName,
+				corev1.LabelOSStable:      "linux",
+				corev1.LabelArchStable:    s.Architecture,
+				"beta.kubernetes.io/os":   "linux",
+				"beta.kubernetes.io/arch": s.Architecture,
+			},
+			Annotations: map[string]string{"volumes.kubernetes.io/controller-managed-attach-detach": "true"},
+		},
+		Spec:   corev1.NodeSpec{ProviderID: s.ProviderID},
+		Status: k.status(s),
+	}
+
+	if _, tainted := s.Taints[constants.LabelNodeRoleControlPlane]; tainted {
+		node.Spec.Taints = append(node.Spec.Taints, corev1.Taint{
+			Key: constants.LabelNodeRoleControlPlane, Effect: corev1.TaintEffectNoSchedule,
+		})
+	}
+
+	if s.ExternalCloud {
+		node.Annotations["alpha.kubernetes.io/provided-node-ip"] = s.NodeIP
+		node.Spec.Taints = append(node.Spec.Taints, corev1.Taint{
+			Key: "node.cloudprovider.kubernetes.io/uninitialized", Value: "true", Effect: corev1.TaintEffectNoSchedule,
+		})
+	}
+
+	created, err := k.client.CoreV1().Nodes().Create(ctx, node, metav1.CreateOptions{})
+	if apierrors.IsAlreadyExists(err) {
+		created, err = k.client.CoreV1().Nodes().Get(ctx, s.NodeName, metav1.GetOptions{})
+	}
+
+	if err != nil {
+		return err
+	}
+
+	k.mu.Lock()
+	k.node = created
+	k.mu.Unlock()
+
+	k.lastStatus = time.Time{}
+
+	return nil
+}
+
+func (k *Kubelet) renewLease(ctx context.Context) error {
+	name := k.Settings().NodeName
+	now := metav1.NowMicro()
+	leases := k.client.CoordinationV1().Leases(corev1.NamespaceNodeLease)
+
+	patch, err := json.Marshal(map[string]any{"spec": map[string]any{"renewTime": now, "holderIdentity": name}})
+	if err != nil {
+		return err
+	}
+
+	_, err = leases.Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{})
+	if apierrors.IsNotFound(err) {
+		lease := &coordinationv1.Lease{
+			ObjectMeta: metav1.ObjectMeta{Name: name},
+			Spec:       coordinationv1.LeaseSpec{HolderIdentity: &name, RenewTime: &now, LeaseDurationSeconds: new(int32(40))},
+		}
+
+		if node := k.Node(); node != nil {
+			lease.OwnerReferences = []metav1.OwnerReference{{APIVersion: "v1", Kind: "Node", Name: name, UID: node.UID}}
+		}
+
+		_, err = leases.Create(ctx, lease, metav1.CreateOptions{})
+	}
+
+	if err != nil {
+		return fmt.Errorf("failed to renew node lease: %w", err)
+	}
+
+	k.lastLease = time.Now()
+
+	return nil
+}
+
+// syncStatus writes the status when it changed, and from time to time anyway.
+func (k *Kubelet) syncStatus(ctx context.Context, node *corev1.Node) error {
+	s := k.Settings()
+	status := k.status(s)
+
+	ready := condition(status.Conditions, corev1.NodeReady).Status
+	current := condition(node.Status.Conditions, corev1.NodeReady)
+	unchanged := current != nil && current.Status == ready && k.lastReady == ready &&
+		node.Status.NodeInfo == status.NodeInfo && slices.Equal(node.Status.Addresses, status.Addresses)
+
+	if unchanged && time.Since(k.lastStatus) < statusInterval {
+		return nil
+	}
+
+	for i := range status.Conditions {
+		next := &status.Conditions[i]
+		if old := condition(node.Status.Conditions, next.Type); old != nil && old.Status == next.Status {
+			next.LastTransitionTime = old.LastTransitionTime
+		}
+	}
+
+	patch, err := json.Marshal(map[string]any{"status": status})
+	if err != nil {
+		return err
+	}
+
+	updated, err := k.client.CoreV1().Nodes().PatchStatus(ctx, s.NodeName, patch)
+	if err != nil {
+		return fmt.Errorf("error updating node status: %w", err)
+	}
+
+	k.mu.Lock()
+	k.node = updated
+	k.mu.Unlock()
+
+	k.lastStatus, k.lastReady = time.Now(), ready
+
+	return nil
+}
+
+func condition(conditions []corev1.NodeCondition, kind corev1.NodeConditionType) *corev1.NodeCondition {
+	for i := range conditions {
+		if conditions[i].Type == kind {
+			return &conditions[i]
+		}
+	}
+
+	return nil
+}
+
+func (k *Kubelet) status(s Settings) corev1.NodeStatus {
+	now := metav1.Now()
+	memory := resource.NewQuantity(int64(s.MemoryGB*float64(1<<30)), resource.BinarySI)
+	capacity := corev1.ResourceList{
+		corev1.ResourceCPU:              *resource.NewQuantity(int64(s.Cores), resource.DecimalSI),
+		corev1.ResourceMemory:           *memory,
+		corev1.ResourceEphemeralStorage: *resource.NewQuantity(int64(s.DiskGB)<<30, resource.BinarySI),
+		corev1.ResourcePods:             *resource.NewQuantity(110, resource.DecimalSI),
+	}
+	allocatable := capacity.DeepCopy()
+	allocatable[corev1.ResourceMemory] = *resource.NewQuantity(max(memory.Value()-512<<20, 0), resource.BinarySI)
+	allocatable[corev1.ResourceCPU] = *resource.NewMilliQuantity(int64(s.Cores)*1000-50, resource.DecimalSI)
+
+	conditions := []corev1.NodeCondition{
+		{Type: corev1.NodeMemoryPressure, Status: corev1.ConditionFalse, Reason: "KubeletHasSufficientMemory", Message: "kubelet has sufficient memory available"},
+		{Type: corev1.NodeDiskPressure, Status: corev1.ConditionFalse, Reason: "KubeletHasNoDiskPressure", Message: "kubelet has no disk pressure"},
+		{Type: corev1.NodePIDPressure, Status: corev1.ConditionFalse, Reason: "KubeletHasSufficientPID", Message: "kubelet has sufficient PID available"},
+		{Type: corev1.NodeReady, Status: corev1.ConditionTrue, Reason: "KubeletReady", Message: "kubelet is posting ready status"},
+	}
+
+	if !k.cniReady {
+		conditions[3].Status = corev1.ConditionFalse
+		conditions[3].Reason = "KubeletNotReady"
+		conditions[3].Message = "container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady " +
+			"message:Network plugin returns error: cni plugin not initialized"
+	}
+
+	for i := range conditions {
+		conditions[i].LastHeartbeatTime, conditions[i].LastTransitionTime = now, now
+	}
+
+	return corev1.NodeStatus{
+		Capacity:    capacity,
+		Allocatable: allocatable,
+		Conditions:  conditions,
+		Addresses: []corev1.NodeAddress{
+			{Type: corev1.NodeInternalIP, Address: s.NodeIP},
+			{Type: corev1.NodeHostName, Address: s.NodeName},
+		},
+		DaemonEndpoints: corev1.NodeDaemonEndpoints{KubeletEndpoint: corev1.DaemonEndpoint{Port: 10250}},
+		NodeInfo: corev1.NodeSystemInfo{
+			MachineID:               strings.ReplaceAll(s.MachineID, "-", ""),
+			SystemUUID:              s.MachineID,
+			BootID:                  s.BootID,
+			KernelVersion:           "6.18.33-talos",
+			OSImage:                 "Talos (" + s.TalosVersion + ")",
+			ContainerRuntimeVersion: "containerd://2.2.5",
+			KubeletVersion:          s.Version,
+			OperatingSystem:         "linux",
+			Architecture:            s.Architecture,
+		},
+	}
+}
+
+// syncSpec keeps labels, annotations and taints of the machine config on the Node. What Talos set is recorded in
+// annotations, so that it is removed when the config drops it and nothing else is touched.
+func (k *Kubelet) syncSpec(ctx context.Context, seen *corev1.Node) error {
+	s := k.Settings()
+	node := seen.DeepCopy()
+
+	if node.Annotations == nil {
+		node.Annotations = map[string]string{}
+	}
+
+	if node.Labels == nil {
+		node.Labels = map[string]string{}
+	}
+
+	syncOwned(node, constants.AnnotationOwnedLabels, node.Labels, s.Labels)
+	syncOwned(node, constants.AnnotationOwnedAnnotations, node.Annotations, s.Annotations)
+	syncTaints(node, s.Taints)
+
+	if maps.Equal(node.Labels, seen.Labels) && maps.Equal(node.Annotations, seen.Annotations) && slices.Equal(node.Spec.Taints, seen.Spec.Taints) {
+		return nil
+	}
+
+	client := k.client
+
+	if k.Access.Admin != nil {
+		config, err := k.Access.Admin()
+		if err != nil {
+			return err
+		}
+
+		if client, err = kubernetes.NewForConfig(config); err != nil {
+			return err
+		}
+	}
+
+	updated, err := client.CoreV1().Nodes().Update(ctx, node, metav1.UpdateOptions{})
+	if apierrors.IsConflict(err) {
+		return nil
+	}
+
+	if err != nil {
+		return fmt.Errorf("error applying node labels, annotations and taints: %w", err)
+	}
+
+	k.mu.Lock()
+	k.node = updated
+	k.mu.Unlock()
+
+	return nil
+}
+
+func ownedKeys(node *corev1.Node, annotation string) map[string]bool {
+	var keys []string
+
+	json.Unmarshal([]byte(node.Annotations[annotation]), &keys) //nolint:errcheck // nothing owned then
+
+	owned := map[string]bool{}
+	for _, key := range keys {
+		owned[key] = true
+	}
+
+	return owned
+}
+
+func recordOwned(node *corev1.Node, annotation string, owned map[string]bool) {
+	if len(owned) == 0 {
+		delete(node.Annotations, annotation)
+
+		return
+	}
+
+	data, _ := json.Marshal(slices.Sorted(maps.Keys(owned))) //nolint:errcheck // strings always marshal
+	node.Annotations[annotation] = string(data)
+}
+
+func syncOwned(node *corev1.Node, annotation string, actual, wanted map[string]string) {
+	owned := ownedKeys(node, annotation)
+
+	for key, value := range wanted {
+		if current, exists := actual[key]; !exists || current == value || owned[key] {
+			actual[key] = value
+			owned[key] = true
+		}
+	}
+
+	for key := range owned {
+		if _, still := wanted[key]; !still {
+			delete(actual, key)
+			delete(owned, key)
+		}
+	}
+
+	recordOwned(node, annotation, owned)
+}
+
+func syncTaints(node *corev1.Node, wanted map[string]string) {
+	owned := ownedKeys(node, constants.AnnotationOwnedTaints)
+
+	for _, key := range slices.Sorted(maps.Keys(wanted)) {
+		value, effect, found := strings.Cut(wanted[key], ":")
+		if !found {
+			value, effect = "", wanted[key]
+		}
+
+		taint := corev1.Taint{Key: key, Value: value, Effect: corev1.TaintEffect(effect)}
+		index := slices.IndexFunc(node.Spec.Taints, func(t corev1.Taint) bool { return t.Key == key })
+
+		switch {
+		case index < 0:
+			node.Spec.Taints = append(node.Spec.Taints, taint)
+			owned[key] = true
+		case node.Spec.Taints[index] == taint:
+			owned[key] = true
+		case owned[key]:
+			node.Spec.Taints[index] = taint
+		}
+	}
+
+	for key := range owned {
+		if _, still := wanted[key]; !still {
+			node.Spec.Taints = slices.DeleteFunc(node.Spec.Taints, func(t corev1.Taint) bool { return t.Key == key })
+			delete(owned, key)
+		}
+	}
+
+	recordOwned(node, constants.AnnotationOwnedTaints, owned)
+}

@@ -1,0 +1,220 @@
+package machine
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/url"
+	"strings"
+
+	"github.com/siderolabs/talos/pkg/machinery/config/config"
+	"github.com/siderolabs/talos/pkg/machinery/constants"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/oxide-lab/node/internal/kubelet"
+	"github.com/oxide-lab/node/internal/machineconfig"
+)
+
+// clusterKey tells Kubernetes clusters apart: by their CA.
+func clusterKey(cfg config.Config) string {
+	if cfg == nil || cfg.Cluster() == nil || cfg.Cluster().IssuingCA() == nil {
+		return ""
+	}
+
+	return string(cfg.Cluster().IssuingCA().Crt)
+}
+
+// runKubelet runs a kubelet and starts it anew when the config changes what it cannot change live.
+func (b *Boot) runKubelet(ctx context.Context) {
+	var current string
+
+	end := func() {}
+	defer func() { end() }()
+
+	for {
+		change := b.changed.Wait()
+		key, err := b.kubeletKey()
+
+		switch {
+		case err != nil:
+			b.Services.Set("kubelet", ServiceWaiting, "Waiting for node IP")
+			b.waitsFor("kubelet", err.Error())
+		case key != current:
+			end()
+
+			current = key
+			k := b.newKubelet()
+
+			b.mu.Lock()
+			b.kubelet = k
+			b.mu.Unlock()
+
+			b.Services.Set("kubelet", ServiceRunning, started("kubelet", 2100))
+			b.Services.SetHealth("kubelet", true, "Health check successful")
+
+			end = inBackground(ctx, k.Run)
+		default:
+			if k := b.Kubelet(); k != nil {
+				k.Wake()
+			}
+		}
+
+		select {
+		case <-ctx.Done():
+			return
+		case <-change:
+		}
+	}
+}
+
+// inBackground runs a part until end is called, which returns when the part has ended.
+func inBackground(ctx context.Context, part func(context.Context)) (end func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+
+	go func() {
+		defer close(done)
+
+		part(ctx)
+	}()
+
+	return func() {
+		cancel()
+		<-done
+	}
+}
+
+// Kubelet is the running kubelet; nil before it starts.
+func (b *Boot) Kubelet() *kubelet.Kubelet {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+
+	return b.kubelet
+}
+
+// Node is the Kubernetes Node as the node knows it; nil if it has none.
+func (b *Boot) Node() *corev1.Node {
+	if k := b.Kubelet(); k != nil {
+		return k.Node()
+	}
+
+	return nil
+}
+
+// kubeletKey changes with what needs a new kubelet.
+func (b *Boot) kubeletKey() (string, error) {
+	address, err := b.NodeIP()
+	if err != nil {
+		return "", err
+	}
+
+	cfg := b.Config()
+
+	return fmt.Sprint(b.Hostname(), address, cfg.Machine().Kubelet().Image(), cfg.Machine().Kubelet().ExtraArgs(), b.endpoint(),
+		bootstrapToken(cfg), string(machineconfig.ClusterCAs(cfg)), cfg.Cluster().ExternalCloudProvider().Enabled()), nil
+}
+
+func (b *Boot) endpoint() string {
+	endpoint := *b.Config().Cluster().Endpoint()
+	if endpoint.Port() == "" {
+		endpoint.Host += ":443"
+	}
+
+	return (&url.URL{Scheme: endpoint.Scheme, Host: endpoint.Host}).String()
+}
+
+func bootstrapToken(cfg config.Config) string {
+	return cfg.Cluster().Token().ID() + "." + cfg.Cluster().Token().Secret()
+}
+
+func (b *Boot) newKubelet() *kubelet.Kubelet {
+	cfg := b.Config()
+	access := kubelet.Access{
+		Endpoint: b.endpoint(),
+		CA:       machineconfig.ClusterCAs(cfg),
+		Token:    bootstrapToken(cfg),
+		Dial:     b.dial,
+	}
+
+	if machineconfig.IsControlPlane(cfg) {
+		access.Admin = b.adminAccess
+	}
+
+	k := kubelet.New(access, b.machine.disk().Ephemeral("kubelet"))
+	k.Settings = b.kubeletSettings
+	k.StaticPods = b.staticPods
+	k.Report = func(healthy bool, message string) {
+		if healthy {
+			b.mu.Lock()
+			first := !b.joined
+			b.joined = true
+			b.mu.Unlock()
+
+			if first {
+				b.machine.Note("join", "node %s registered in Kubernetes", b.Hostname())
+			}
+
+			message = ""
+		}
+
+		b.waitsFor("kubelet", message)
+	}
+
+	return k
+}
+
+// kubeletSettings is what the config and the hardware say now.
+func (b *Boot) kubeletSettings() kubelet.Settings {
+	cfg := b.Config()
+	hw := b.machine.Hardware()
+	address, _ := b.NodeIP() //nolint:errcheck // the kubelet does not start without one
+
+	settings := kubelet.Settings{
+		NodeName:      b.Hostname(),
+		NodeIP:        address.String(),
+		Version:       machineconfig.Tag(cfg.Machine().Kubelet().Image()),
+		TalosVersion:  b.Installed.TalosVersion,
+		Architecture:  architecture(hw.Architecture),
+		MachineID:     b.Installed.NodeID,
+		BootID:        b.ID,
+		Cores:         hw.ServerType.Cores,
+		DiskGB:        hw.ServerType.DiskGB,
+		MemoryGB:      hw.ServerType.MemoryGB,
+		ControlPlane:  machineconfig.IsControlPlane(cfg),
+		ExternalCloud: cfg.Cluster().ExternalCloudProvider().Enabled(),
+		Labels:        maps.Clone(cfg.Machine().NodeLabels()),
+		Annotations:   maps.Clone(cfg.Machine().NodeAnnotations()),
+		Taints:        maps.Clone(cfg.Machine().NodeTaints()),
+	}
+
+	if provider := cfg.Machine().Kubelet().ExtraArgs()["provider-id"]; len(provider) > 0 {
+		settings.ProviderID = provider[0]
+	}
+
+	if settings.ControlPlane {
+		if settings.Labels == nil {
+			settings.Labels = map[string]string{}
+		}
+
+		settings.Labels[constants.LabelNodeRoleControlPlane] = ""
+
+		if !cfg.Cluster().ScheduleOnControlPlanes() {
+			if settings.Taints == nil {
+				settings.Taints = map[string]string{}
+			}
+
+			settings.Taints[constants.LabelNodeRoleControlPlane] = string(corev1.TaintEffectNoSchedule)
+		}
+	}
+
+	return settings
+}
+
+// architecture translates the cloud's name to Kubernetes'.
+func architecture(name string) string {
+	if strings.HasPrefix(name, "arm") {
+		return "arm64"
+	}
+
+	return "amd64"
+}

@@ -1,0 +1,337 @@
+package machine
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"net"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"k8s.io/client-go/rest"
+
+	"github.com/oxide-lab/node/internal/controlplane"
+	"github.com/oxide-lab/node/internal/fabric"
+	"github.com/oxide-lab/node/internal/kubelet"
+	"github.com/oxide-lab/node/internal/kwok"
+	"github.com/oxide-lab/node/internal/machineconfig"
+	"github.com/oxide-lab/node/internal/manifests"
+)
+
+// planeService is the state of a control plane's static pods.
+type planeService struct {
+	mu       sync.Mutex
+	commands []controlplane.Command
+	running  map[string]bool
+	ready    bool
+}
+
+func (p *planeService) isRunning() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+
+	return p.running[controlplane.APIServer]
+}
+
+func (p *planeService) isReady() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+
+	return p.ready
+}
+
+func (p *planeService) set(component string, running bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+
+	if p.running == nil {
+		p.running = map[string]bool{}
+	}
+
+	p.running[component] = running
+
+	if component == controlplane.APIServer && !running {
+		p.ready = false
+	}
+}
+
+// runPlane runs the Kubernetes control plane as long as etcd is healthy for the first time, and follows the config.
+func (b *Boot) runPlane(ctx context.Context) {
+	runner := &controlplane.Runner{LogDir: b.logDir(), Ready: b.plane.isReady, Changed: func(component string, running bool, err error) {
+		b.plane.set(component, running)
+
+		if err != nil {
+			b.waitsFor(component, err.Error())
+		} else {
+			b.waitsFor(component, "")
+		}
+
+		b.changed.Notify()
+	}}
+
+	defer runner.Stop()
+
+	b.run(b.proxyKubernetes)
+	b.run(b.checkPlane)
+
+	for applied := ""; ; {
+		change := b.changed.Wait()
+		etcd, _ := b.Services.Get("etcd")
+		fingerprint := b.planeFingerprint()
+
+		switch {
+		case b.EtcdLeft():
+			runner.Stop()
+
+			applied = ""
+		case (applied != "" || etcd.Healthy) && applied != fingerprint:
+			if err := b.applyPlane(runner); err != nil {
+				b.waitsFor("static pods", err.Error())
+			} else {
+				b.waitsFor("static pods", "")
+
+				applied = fingerprint
+			}
+		}
+
+		if !b.waitOn(ctx, change, 10*time.Second) {
+			return
+		}
+	}
+}
+
+// planeFingerprint changes with everything that the control plane is rendered from.
+func (b *Boot) planeFingerprint() string {
+	b.mu.Lock()
+	data := b.configData
+	b.mu.Unlock()
+
+	return fmt.Sprintf("%x %v %s", sha256.Sum256(data), b.Addresses(), b.Hostname())
+}
+
+func (b *Boot) applyPlane(runner *controlplane.Runner) error {
+	address, err := b.NodeIP()
+	if err != nil {
+		return err
+	}
+
+	member := b.Etcd()
+	plane := &controlplane.Plane{
+		Dir:           filepath.Join(b.runDir(), "kubernetes"),
+		LogDir:        b.logDir(),
+		KubernetesDir: b.env.KubernetesDir,
+		Wire:          b.Wire(),
+		NodeIP:        address.String(),
+		Hostname:      b.Hostname(),
+		EtcdPKI:       member.PKI,
+		EtcdURL:       member.ClientURL(),
+	}
+
+	for _, addr := range b.Addresses() {
+		plane.Addresses = append(plane.Addresses, addr.String())
+	}
+
+	commands, err := plane.Render(b.Config())
+	if err != nil {
+		return err
+	}
+
+	b.plane.mu.Lock()
+	b.plane.commands = commands
+	b.plane.mu.Unlock()
+
+	runner.Apply(commands)
+
+	return nil
+}
+
+// adminAccess reaches the node's own kube-apiserver as cluster administrator.
+func (b *Boot) adminAccess() (*rest.Config, error) {
+	ca := b.Config().Cluster().IssuingCA()
+
+	client, err := controlplane.AdminCertificate(ca, "talos:admin")
+	if err != nil {
+		return nil, err
+	}
+
+	return &rest.Config{
+		Host: "https://" + b.Wire() + ":6443",
+		TLSClientConfig: rest.TLSClientConfig{
+			ServerName: "localhost", CAData: ca.Crt, CertData: client.Crt, KeyData: client.Key,
+		},
+		Timeout: 20 * time.Second,
+		QPS:     50,
+		Burst:   100,
+	}, nil
+}
+
+// checkPlane watches the readiness of kube-apiserver and applies the bootstrap manifests once it is there.
+func (b *Boot) checkPlane(ctx context.Context) {
+	access, err := b.adminAccess()
+	if err != nil {
+		b.waitsFor("static pods", err.Error())
+
+		return
+	}
+
+	client, err := rest.HTTPClientFor(access)
+	if err != nil {
+		return
+	}
+
+	for applied := ""; pause(ctx, time.Second); {
+		if !b.plane.isRunning() {
+			continue
+		}
+
+		ready := probe(ctx, client, access.Host+"/readyz")
+
+		b.plane.mu.Lock()
+		changed := b.plane.ready != ready
+		b.plane.ready = ready
+		b.plane.mu.Unlock()
+
+		if changed {
+			if ready {
+				b.machine.Note("kube-apiserver", "ready")
+			}
+
+			b.changed.Notify()
+			b.env.Clusters.Refresh()
+		}
+
+		if !ready {
+			continue
+		}
+
+		stream, err := manifests.Render(b.Config().Cluster())
+		if err == nil && applied != stream {
+			if err = manifests.Apply(ctx, access, stream); err == nil {
+				applied = stream
+			}
+		}
+
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			b.waitsFor("manifests", err.Error())
+		default:
+			b.waitsFor("manifests", "")
+		}
+
+		// A ready server is looked at less often.
+		pause(ctx, 4*time.Second)
+	}
+}
+
+func probe(ctx context.Context, client *http.Client, url string) bool {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return false
+	}
+
+	response, err := client.Do(request)
+	if err != nil {
+		return false
+	}
+
+	return response.Body.Close() == nil && response.StatusCode == http.StatusOK
+}
+
+// proxyKubernetes carries connections from the public address to kube-apiserver while that runs.
+func (b *Boot) proxyKubernetes(ctx context.Context) {
+	var listener *PublicListener
+
+	defer func() {
+		if listener != nil {
+			listener.Close() //nolint:errcheck
+		}
+	}()
+
+	for {
+		change := b.changed.Wait()
+		running := b.plane.isRunning()
+
+		if listener != nil && !running {
+			listener.Close() //nolint:errcheck
+			listener = nil
+		}
+
+		if listener == nil && running && b.machine.Hardware().Public().IsValid() {
+			opened, err := b.ListenPublic(fabric.PortKubernetes)
+			if err != nil {
+				b.waitsFor("network", err.Error())
+			} else {
+				listener = opened
+
+				go b.forward(ctx, opened)
+			}
+		}
+
+		if !b.waitOn(ctx, change, 10*time.Second) {
+			return
+		}
+	}
+}
+
+func (b *Boot) forward(ctx context.Context, listener *PublicListener) {
+	for {
+		conn, err := listener.Accept()
+		if err != nil {
+			return
+		}
+
+		go func() {
+			upstream, err := (&net.Dialer{}).DialContext(ctx, "tcp", fabric.JoinPort(b.Wire(), fabric.PortKubernetes))
+			if err != nil {
+				conn.Close() //nolint:errcheck
+
+				return
+			}
+
+			kwok.Pipe(ctx, conn, upstream)
+		}()
+	}
+}
+
+// staticPods are the control plane's pods as the kubelet mirrors them.
+func (b *Boot) staticPods() []kubelet.StaticPod {
+	b.plane.mu.Lock()
+	defer b.plane.mu.Unlock()
+
+	pods := make([]kubelet.StaticPod, 0, len(b.plane.commands))
+
+	for _, command := range b.plane.commands {
+		running := b.plane.running[command.Component]
+		if command.Component == controlplane.APIServer {
+			running = running && b.plane.ready
+		}
+
+		version := strings.TrimPrefix(machineconfig.Tag(command.Image), "v")
+		pods = append(pods, kubelet.StaticPod{
+			Name:    command.Component,
+			Image:   command.Image,
+			Args:    slices.Clone(command.Args),
+			Running: running,
+			Labels: map[string]string{
+				"tier": "control-plane", "k8s-app": command.Component, "component": command.Component,
+				"app.kubernetes.io/name": command.Component, "app.kubernetes.io/version": version,
+				"app.kubernetes.io/component": "control-plane", "app.kubernetes.io/managed-by": "Talos",
+			},
+			Annotations: map[string]string{
+				"talos.dev/config-version":  b.configVersion(command.Component),
+				"talos.dev/secrets-version": "1",
+			},
+		})
+	}
+
+	return pods
+}
