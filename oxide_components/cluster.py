@@ -1,5 +1,6 @@
 """A whole cluster out of one configuration: which component gets what, and what waits for what."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,12 +14,14 @@ from .cluster_args import ClusterArgs
 from .cluster_identity import ClusterIdentity, ClusterIdentityArgs
 from .config import ClusterConfig, WorkerPoolConfig
 from .control_plane import ControlPlane, ControlPlaneArgs
+from .errors import OxideError
 from .firewall import Firewall, FirewallArgs
 from .hetzner import Architecture
 from .kubeprism import KUBEPRISM_HOST, KUBEPRISM_PORT
 from .network import Network, NetworkArgs
 from .node import Node
 from .node_info import NodeInfo
+from .run_errors import told
 from .talos_secrets import TalosSecrets, TalosSecretsArgs
 from .worker_pool import TaintArgs, WorkerPool, WorkerPoolArgs
 
@@ -131,6 +134,21 @@ def create_cluster(config: ClusterConfig) -> Cluster:
     return result
 
 
+def newest_image(images: Sequence[Any], selector: str, architecture: str) -> str:
+    """
+    Id of the first image of a look-up that puts the newest first.
+
+    Raises:
+        OxideError: There is none.
+    """
+    if not images:
+        raise OxideError(
+            f"oxide:imageSelector: {selector} matches no {architecture} image of this Hetzner project; make the Talos "
+            "snapshot and label it (README, 'A Talos snapshot'), or set imageId"
+        )
+    return str(images[0].id)
+
+
 class _Images:
     """The Talos snapshots that new servers boot from, one per architecture in use."""
 
@@ -142,12 +160,16 @@ class _Images:
         if self._config.image_id is not None:
             return str(self._config.image_id)
         if architecture not in self._found:
-            image = hcloud.get_image_output(
+            # The function for a single image would fail with a traceback where there is none.
+            matching = hcloud.get_images_output(
                 with_selector=self._config.image_selector,
-                with_architecture=architecture,
+                with_architectures=[architecture],
                 most_recent=True,
             )
-            self._found[architecture] = image.id.apply(str)
+            selector = self._config.image_selector
+            self._found[architecture] = matching.images.apply(
+                told(lambda images: newest_image(images, selector, architecture))
+            )
         return self._found[architecture]
 
 

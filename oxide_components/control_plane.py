@@ -15,6 +15,7 @@ from .kubeconfig import API_PORT, people_kubeconfig
 from .machine_config import NodeSettings, control_plane_documents
 from .node_info import NodeInfo
 from .options import child_options
+from .run_errors import told
 from .server import placement_groups, talos_server
 from .talos_api import ClientConfiguration, talosconfig
 
@@ -138,7 +139,7 @@ class ControlPlane(pulumi.ComponentResource):
         addresses = [node["public_address"] for node in self.nodes]
         return pulumi.Output.secret(
             pulumi.Output.all(raw, *addresses).apply(
-                lambda values: people_kubeconfig(
+                lambda values: told(people_kubeconfig)(
                     values[0],
                     cluster["name"],
                     list(zip(names, values[1:], strict=True)),

@@ -3,7 +3,7 @@ Finishes what a killed `pulumi up` left behind: `python -m oxide_components.reco
 
 A killed engine leaves a lock and pending creations in the state. The objects behind those may exist at Hetzner; a
 plain `up` would create them again and fail on their names. This command releases the lock, hands the objects that
-exist to `pulumi refresh`, clears the others, and runs `pulumi up`.
+exist to `pulumi refresh`, clears the others, and runs `pulumi up`. Provider plugins that outlived their engine are ended first.
 """
 
 import argparse
@@ -20,6 +20,7 @@ from hcloud import APIException, Client
 
 from .errors import OxideError
 from .naming import LABEL_CLUSTER
+from .orphans import end_orphans
 
 _HCLOUD_PREFIX = "hcloud:index/"
 _SUBNET_TYPE = "hcloud:index/networkSubnet:NetworkSubnet"
@@ -163,6 +164,8 @@ def hetzner_client(pulumi: PulumiCli) -> Client:
 
 def recover(pulumi: PulumiCli, *, confirmed: bool) -> int:
     """Release the lock, settle pending creations, run `pulumi up`. Returns an exit code."""
+    for orphan in end_orphans():
+        print(f"ended {orphan}: its pulumi is gone", flush=True)
     # Fails where no lock is left, which is as good.
     pulumi.read("cancel", "--yes")
     exported = pulumi.read("stack", "export")

@@ -11,6 +11,7 @@ from . import naming
 from .errors import OxideError
 from .machine_config import USER_DATA_LIMIT
 from .options import child_options
+from .run_errors import told
 
 _AT_CREATION_ONLY = ["user_data", "image", "ssh_keys", "server_type", "public_nets"]
 """
@@ -50,7 +51,7 @@ def talos_server(
         server_type=server_type,
         location=location,
         image=image,
-        user_data=machine_configuration.apply(user_data),
+        user_data=machine_configuration.apply(told(user_data)),
         networks=[hcloud.ServerNetworkArgs(subnet_id=subnet_id, ip=private_address)],
         public_nets=[
             hcloud.ServerPublicNetArgs(ipv4_enabled=True, ipv4=public_ipv4_id, ipv6_enabled=True)

@@ -152,8 +152,8 @@ class _ProviderMocks(mocks.Mocks):
             return {**args.args, "machineConfiguration": "machine: planted-config"}
         if args.token == "talos:client/getConfiguration:getConfiguration":
             return {**args.args, "talosConfig": "context: planted-talosconfig"}
-        if args.token == "hcloud:index/getImage:getImage":
-            return {**args.args, "id": 4711}
+        if args.token == "hcloud:index/getImages:getImages":
+            return {**args.args, "id": "x", "images": [{"id": 4711}]}
         raise AssertionError(f"unexpected call of {args.token}")
 
 

@@ -59,6 +59,7 @@ def test_a_missing_image_is_named_before_anything_is_made(stack: Stack) -> None:
         stack.unset("imageSelector")
 
     assert run.code != 0
+    assert "oxide:imageSelector: os=nothing matches no x86 image" in run.text
     assert TRACEBACK not in run.text
     assert stack.cloud_objects() == {}
 

@@ -87,7 +87,9 @@ def test_after_a_killed_engine_recover_finishes_the_cluster(
     os.kill(process.pid, signal.SIGKILL)
     process.communicate(timeout=60)
 
-    assert _helpers_gone(small, within=10) == []
+    # Ours end by themselves; the official plugins would wait some minutes for their engine.
+    ours = [one for one in _helpers_gone(small, within=5) if "dynamic" in one or "talosctl" in one]
+    assert ours == []
     done = subprocess.run(
         [sys.executable, "-m", "oxide_components.recover", "--yes"],
         cwd=small.project,
@@ -101,6 +103,7 @@ def test_after_a_killed_engine_recover_finishes_the_cluster(
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert TRACEBACK not in done.stdout + done.stderr
+    assert _helpers_gone(small, within=1) == []
     _assert_complete(small)
 
 

@@ -127,7 +127,12 @@ class NodeLab:
                 "public_ipv4": self.public(server),
                 "public_ipv6": None,
                 "private": [
-                    {"network_id": 1, "network_cidr": NETWORK, "ip": private, "mac": "86:00:00:00:00:01"}
+                    {
+                        "network_id": 1,
+                        "network_cidr": NETWORK,
+                        "ip": private,
+                        "mac": "86:00:00:00:00:01",
+                    }
                 ],
                 "firewall": None,
                 "power": "on",
@@ -180,7 +185,9 @@ class Cluster:
             self.talosconfig.write_text(yaml.safe_dump(config))
         return out
 
-    def config(self, role: str, name: str, *patches: dict[str, Any], base: Path | None = None) -> str:
+    def config(
+        self, role: str, name: str, *patches: dict[str, Any], base: Path | None = None
+    ) -> str:
         common: list[dict[str, Any]] = [
             {
                 "cluster": {
@@ -202,7 +209,12 @@ class Cluster:
         if role == "controlplane":
             common[0]["cluster"]["etcd"] = {"advertisedSubnets": ["10.0.0.0/24"]}
         common += [
-            {"apiVersion": "v1alpha1", "kind": "StaticHostConfig", "name": ip, "hostnames": [ENDPOINT]}
+            {
+                "apiVersion": "v1alpha1",
+                "kind": "StaticHostConfig",
+                "name": ip,
+                "hostnames": [ENDPOINT],
+            }
             for ip in self.control_planes
         ]
         source = (base or self.base) / f"{role}.yaml"
@@ -284,7 +296,9 @@ def refusal(call: Callable[[], object]) -> str:
     return str(failure.value)
 
 
-def test_a_server_without_user_data_waits_in_maintenance_mode(lab: NodeLab, cluster: Cluster) -> None:
+def test_a_server_without_user_data_waits_in_maintenance_mode(
+    lab: NodeLab, cluster: Cluster
+) -> None:
     lab.put(1099, "blank", "10.0.3.99", "")
     eventually("maintenance", lambda: lab.status(1099)["stage"] == "maintenance", 20)
     address = lab.public(1099)
@@ -311,7 +325,9 @@ def test_an_unbootstrapped_cluster_has_a_talos_api_but_no_kubernetes(
     lab.put(1002, "demo-worker-1", "10.0.1.1", cluster.config("worker", "demo-worker-1"))
     eventually("Talos API", lambda: "v1.13.9" in cluster.talosctl("10.0.0.11", "version"), 30)
     assert cluster.talosctl("10.0.0.11", "service", "etcd").count("Preparing")
-    eventually("worker through the control plane", lambda: cluster.talosctl("10.0.1.1", "version"), 30)
+    eventually(
+        "worker through the control plane", lambda: cluster.talosctl("10.0.1.1", "version"), 30
+    )
     status = cluster.get("10.0.0.11", "machinestatus")[0]["spec"]
     assert status["stage"] == "booting" and not status["status"]["ready"]
     with pytest.raises(OSError):
@@ -332,12 +348,18 @@ def test_bootstrap_is_refused_on_a_worker(cluster: Cluster) -> None:
 
 def test_bootstrap_brings_up_kubernetes_whose_nodes_wait_for_a_network(cluster: Cluster) -> None:
     cluster.talosctl("10.0.0.11", "bootstrap")
-    eventually("etcd", lambda: re.search(r"HEALTH +OK", cluster.talosctl("10.0.0.11", "service", "etcd")), 60)
+    eventually(
+        "etcd",
+        lambda: re.search(r"HEALTH +OK", cluster.talosctl("10.0.0.11", "service", "etcd")),
+        60,
+    )
     cluster.fetch_kubeconfig()
     eventually("both nodes", lambda: set(cluster.nodes()) == {"demo-cp-1", "demo-worker-1"}, 120)
     assert cluster.ready() == {"demo-cp-1": False, "demo-worker-1": False}
     nodes = cluster.nodes()
-    assert nodes["demo-worker-1"]["status"]["nodeInfo"]["kubeletVersion"] == f"v{KUBERNETES_VERSION}"
+    assert (
+        nodes["demo-worker-1"]["status"]["nodeInfo"]["kubeletVersion"] == f"v{KUBERNETES_VERSION}"
+    )
     addresses = {a["type"]: a["address"] for a in nodes["demo-worker-1"]["status"]["addresses"]}
     assert addresses == {"InternalIP": "10.0.1.1", "Hostname": "demo-worker-1"}
     assert "node-role.kubernetes.io/control-plane" in nodes["demo-cp-1"]["metadata"]["labels"]
@@ -353,7 +375,9 @@ def test_nodes_are_ready_once_a_network_plugin_runs_on_them(cluster: Cluster) ->
 
     def coredns_runs() -> bool:
         pods = json.loads(
-            cluster.kubectl("-n", "kube-system", "get", "pods", "-l", "k8s-app=kube-dns", "-o", "json")
+            cluster.kubectl(
+                "-n", "kube-system", "get", "pods", "-l", "k8s-app=kube-dns", "-o", "json"
+            )
         )["items"]
         return len(pods) == 2 and all(pod["status"]["phase"] == "Running" for pod in pods)
 
@@ -368,7 +392,9 @@ def test_talosctl_shows_members_services_and_health(cluster: Cluster) -> None:
     assert "3.6" in cluster.talosctl("10.0.0.11", "etcd", "status")
     status = eventually(
         "a ready machine",
-        lambda: (s := cluster.get("10.0.0.11", "machinestatus")[0]["spec"])["status"]["ready"] and s,
+        lambda: (
+            (s := cluster.get("10.0.0.11", "machinestatus")[0]["spec"])["status"]["ready"] and s
+        ),
         30,
     )
     assert status["stage"] == "running"
@@ -382,27 +408,45 @@ def test_talosctl_shows_members_services_and_health(cluster: Cluster) -> None:
     )
 
 
-def test_labels_and_taints_of_the_config_follow_it_live(cluster: Cluster) -> None:
-    def node() -> dict[str, Any]:
-        return cluster.nodes()["demo-worker-1"]
+def test_labels_of_the_config_follow_it_live(cluster: Cluster) -> None:
+    def labels() -> dict[str, str]:
+        return dict(cluster.nodes()["demo-worker-1"]["metadata"]["labels"])
 
-    patch = {
-        "machine": {
-            "nodeLabels": {"example.org/zone": "a"},
-            "nodeTaints": {"example.org/only": "tests:NoSchedule"},
-        }
-    }
     file = cluster.directory / "labels.yaml"
+    patch = {"machine": {"nodeLabels": {"example.org/zone": "a"}}}
     file.write_text(cluster.config("worker", "demo-worker-1", patch))
-    out = cluster.talosctl("10.0.1.1", "apply-config", "--dry-run", "-f", str(file))
-    assert "example.org/zone" in out
+    assert "example.org/zone" in cluster.talosctl(
+        "10.0.1.1", "apply-config", "--dry-run", "-f", str(file)
+    )
     cluster.talosctl("10.0.1.1", "apply-config", "--mode=no-reboot", "-f", str(file))
-    eventually("label", lambda: node()["metadata"]["labels"].get("example.org/zone") == "a", 20)
-    taints = {taint["key"] for taint in node()["spec"].get("taints", [])}
-    assert "example.org/only" in taints
+    eventually("label", lambda: labels().get("example.org/zone") == "a", 20)
     file.write_text(cluster.config("worker", "demo-worker-1"))
     cluster.talosctl("10.0.1.1", "apply-config", "--mode=no-reboot", "-f", str(file))
-    eventually("no label", lambda: "example.org/zone" not in node()["metadata"]["labels"], 20)
+    eventually("no label", lambda: "example.org/zone" not in labels(), 20)
+
+
+def test_a_change_that_needs_a_reboot_is_refused_without_one(cluster: Cluster) -> None:
+    file = cluster.directory / "rbac.yaml"
+    patch = {"machine": {"features": {"apidCheckExtKeyUsage": True}}}
+    file.write_text(cluster.config("worker", "demo-worker-1", patch))
+    error = refusal(
+        lambda: cluster.talosctl("10.0.1.1", "apply-config", "--mode=no-reboot", "-f", str(file))
+    )
+    assert "can't be applied in immediate mode" in error
+
+
+def test_worker_taints_work_at_registration_only(lab: NodeLab, cluster: Cluster) -> None:
+    taint = {"key": "example.org/only", "value": "tests", "effect": "NoSchedule"}
+    register = {"machine": {"kubelet": {"extraConfig": {"registerWithTaints": [taint]}}}}
+    lab.put(1005, "tainted", "10.0.1.5", cluster.config("worker", "tainted", register))
+    eventually("tainted node", lambda: taint in cluster.nodes()["tainted"]["spec"]["taints"], 40)
+    file = cluster.directory / "taints.yaml"
+    patch = {"machine": {"nodeTaints": {"example.org/other": "tests:NoSchedule"}}}
+    file.write_text(cluster.config("worker", "tainted", register, patch))
+    cluster.talosctl("10.0.1.5", "apply-config", "--mode=no-reboot", "-f", str(file))
+    eventually("refusal", lambda: "not allowed to modify taints" in lab.status(1005)["message"], 20)
+    lab.call("DELETE", "/servers/1005")
+    cluster.kubectl("delete", "node", "tainted")
 
 
 @pytest.mark.parametrize(
@@ -492,7 +536,9 @@ def test_an_upgrade_changes_the_version_and_keeps_the_node(cluster: Cluster) -> 
     eventually("ready again", lambda: cluster.ready()["demo-worker-1"], 40)
 
 
-def test_a_graceful_reset_leaves_etcd_and_turns_the_server_off(lab: NodeLab, cluster: Cluster) -> None:
+def test_a_graceful_reset_leaves_etcd_and_turns_the_server_off(
+    lab: NodeLab, cluster: Cluster
+) -> None:
     cluster.talosctl(
         *("10.0.0.13", "reset", "--graceful", "--reboot=false", "--timeout", "120s"),
         *("--system-labels-to-wipe", "STATE", "--system-labels-to-wipe", "EPHEMERAL"),
@@ -511,7 +557,9 @@ def test_a_powered_off_node_goes_silent_and_comes_back(lab: NodeLab, cluster: Cl
     eventually("Talos API", lambda: cluster.talosctl("10.0.1.1", "version"), 30)
 
 
-def test_a_restarted_daemon_brings_the_cluster_back_from_disk(lab: NodeLab, cluster: Cluster) -> None:
+def test_a_restarted_daemon_brings_the_cluster_back_from_disk(
+    lab: NodeLab, cluster: Cluster
+) -> None:
     cluster.kubectl("create", "configmap", "kept", "--from-literal=a=b")
     lab.stop()
     assert lab.children() == []

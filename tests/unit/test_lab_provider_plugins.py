@@ -13,11 +13,11 @@ WANTED = [Plugin("hcloud", "1.43.3"), Plugin("talos", "0.8.1")]
 
 @pytest.fixture
 def stand_ins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "bin"
+    folder = tmp_path / "plugins"
     folder.mkdir()
     for plugin in WANTED:
         (folder / plugin.executable).touch()
-    monkeypatch.setattr(paths, "BIN", folder)
+    monkeypatch.setattr(paths, "PLUGINS", folder)
     monkeypatch.setattr(provider_plugins, "wanted", lambda: WANTED)
     return folder
 

@@ -39,8 +39,14 @@ type Settings struct {
 	ExternalCloud        bool
 	ProviderID           string
 	Labels, Annotations  map[string]string
-	Taints               map[string]string
-	SkipNodeRegistration bool
+	// Taints are machine.nodeTaints. Kubernetes lets no worker change its own taints, so there they only cause errors, as
+	// on real nodes; RegisterTaints, the kubelet's registerWithTaints, is what works.
+	Taints         map[string]string
+	RegisterTaints []corev1.Taint
+	// RegisterLabels are the kubelet's --node-labels.
+	RegisterLabels map[string]string
+	// Cordoned is set while the node itself drains.
+	Cordoned bool
 }
 
 // Access is how a node reaches Kubernetes.

@@ -38,6 +38,10 @@ func (k *Kubelet) register(ctx context.Context) error {
 		Status: k.status(s),
 	}
 
+	maps.Copy(node.Labels, s.RegisterLabels)
+
+	node.Spec.Taints = slices.Clone(s.RegisterTaints)
+
 	if _, tainted := s.Taints[constants.LabelNodeRoleControlPlane]; tainted {
 		node.Spec.Taints = append(node.Spec.Taints, corev1.Taint{
 			Key: constants.LabelNodeRoleControlPlane, Effect: corev1.TaintEffectNoSchedule,
@@ -223,6 +227,13 @@ func (k *Kubelet) syncSpec(ctx context.Context, seen *corev1.Node) error {
 	syncOwned(node, constants.AnnotationOwnedLabels, node.Labels, s.Labels)
 	syncOwned(node, constants.AnnotationOwnedAnnotations, node.Annotations, s.Annotations)
 	syncTaints(node, s.Taints)
+
+	// What Talos cordoned before a reboot or a shutdown, it uncordons after it.
+	if !s.Cordoned && node.Annotations[constants.AnnotationCordonedKey] != "" {
+		delete(node.Annotations, constants.AnnotationCordonedKey)
+
+		node.Spec.Unschedulable = false
+	}
 
 	if maps.Equal(node.Labels, seen.Labels) && maps.Equal(node.Annotations, seen.Annotations) && slices.Equal(node.Spec.Taints, seen.Spec.Taints) {
 		return nil

@@ -2,6 +2,7 @@ package machine
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"net/url"
@@ -110,7 +111,7 @@ func (b *Boot) kubeletKey() (string, error) {
 
 	cfg := b.Config()
 
-	return fmt.Sprint(b.Hostname(), address, cfg.Machine().Kubelet().Image(), cfg.Machine().Kubelet().ExtraArgs(), b.endpoint(),
+	return fmt.Sprint(b.Hostname(), address, cfg.Machine().Kubelet().Image(), cfg.Machine().Kubelet().ExtraArgs(), cfg.Machine().Kubelet().ExtraConfig(), b.endpoint(),
 		bootstrapToken(cfg), string(machineconfig.ClusterCAs(cfg)), cfg.Cluster().ExternalCloudProvider().Enabled()), nil
 }
 
@@ -191,6 +192,20 @@ func (b *Boot) kubeletSettings() kubelet.Settings {
 		settings.ProviderID = provider[0]
 	}
 
+	b.mu.Lock()
+	settings.Cordoned = b.cordoned
+	b.mu.Unlock()
+
+	settings.RegisterTaints = registerTaints(cfg.Machine().Kubelet().ExtraConfig())
+	settings.RegisterLabels = map[string]string{}
+
+	for _, list := range cfg.Machine().Kubelet().ExtraArgs()["node-labels"] {
+		for pair := range strings.SplitSeq(list, ",") {
+			key, value, _ := strings.Cut(pair, "=")
+			settings.RegisterLabels[key] = value
+		}
+	}
+
 	if settings.ControlPlane {
 		if settings.Labels == nil {
 			settings.Labels = map[string]string{}
@@ -208,6 +223,18 @@ func (b *Boot) kubeletSettings() kubelet.Settings {
 	}
 
 	return settings
+}
+
+// registerTaints are the kubelet's own taints in machine.kubelet.extraConfig.
+func registerTaints(extra map[string]any) []corev1.Taint {
+	var taints []corev1.Taint
+
+	data, err := json.Marshal(extra["registerWithTaints"])
+	if err == nil {
+		json.Unmarshal(data, &taints) //nolint:errcheck // a kubelet with a broken list would not start
+	}
+
+	return taints
 }
 
 // architecture translates the cloud's name to Kubernetes'.

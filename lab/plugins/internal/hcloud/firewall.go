@@ -2,6 +2,7 @@ package hcloud
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/hetznercloud/hcloud-go/v2/hcloud"
@@ -239,6 +240,9 @@ func targetsWithout(all, others []hcloud.FirewallResource) []hcloud.FirewallReso
 
 func (c *cloud) deleteFirewall(ctx context.Context, id string, _ *provider.Operation) error {
 	firewall, err := c.findFirewall(ctx, id)
+	if errors.Is(err, provider.ErrGone) {
+		return errCrash
+	}
 	if err != nil {
 		return err
 	}

@@ -74,9 +74,6 @@ func (c *cloud) changeAddress(ctx context.Context, server *hcloud.Server, change
 	case !change.enabled && change.id != 0:
 		return fmt.Errorf("this operation is not allowed: %sEnabled = false | %s = %d", change.key, change.key, change.id)
 	case change.enabled && change.id != 0:
-		if change.currentID == change.id {
-			return nil
-		}
 		if err := c.dropAddress(ctx, change); err != nil {
 			return err
 		}

@@ -2,10 +2,12 @@ package hcloud
 
 import (
 	"context"
+	"errors"
 
 	"github.com/hetznercloud/hcloud-go/v2/hcloud"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 
+	"oxide.lab/plugins/internal/provider"
 	"oxide.lab/plugins/internal/schema"
 )
 
@@ -20,10 +22,14 @@ func (c *cloud) findServer(ctx context.Context, id string) (*hcloud.Server, erro
 
 func (c *cloud) readServer(ctx context.Context, id string, state resource.PropertyMap) (string, resource.PropertyMap, error) {
 	server, err := c.findServer(ctx, id)
+	if errors.Is(err, provider.ErrGone) && len(state) == 0 {
+		server, _, err = c.client.Server.GetByName(ctx, id) // an import may name the server instead
+		server, err = missing(server, err)
+	}
 	if err != nil {
 		return id, nil, err
 	}
-	return id, overlay(state, serverOutputs(server, schema.Values{Map: state})), nil
+	return idText(server.ID), overlay(state, serverOutputs(server, schema.Values{Map: state})), nil
 }
 
 // serverOutputs are what the API tells about a server. User data is never told. Networks are

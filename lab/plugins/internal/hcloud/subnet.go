@@ -2,6 +2,7 @@ package hcloud
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"strings"
@@ -84,7 +85,7 @@ func (c *cloud) findSubnet(ctx context.Context, id string) (*hcloud.Network, hcl
 			return network, subnet, nil
 		}
 	}
-	return nil, hcloud.NetworkSubnet{}, provider.ErrGone
+	return network, hcloud.NetworkSubnet{}, provider.ErrGone
 }
 
 func (c *cloud) readSubnet(ctx context.Context, id string, state resource.PropertyMap) (string, resource.PropertyMap, error) {
@@ -117,6 +118,9 @@ func (c *cloud) deleteSubnet(ctx context.Context, id string, _ *provider.Operati
 	busy := coded(hcloud.ErrorCodeConflict, hcloud.ErrorCodeLocked)
 	err := retry(ctx, retries*10, func(err error) bool { return busy(err) || inUse(err) }, func() error {
 		network, subnet, err := c.findSubnet(ctx, id)
+		if errors.Is(err, provider.ErrGone) && network != nil {
+			return errCrash
+		}
 		if err != nil {
 			return err
 		}

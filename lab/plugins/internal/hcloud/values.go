@@ -1,6 +1,7 @@
 package hcloud
 
 import (
+	"errors"
 	"maps"
 	"net"
 	"strconv"
@@ -9,6 +10,10 @@ import (
 
 	"oxide.lab/plugins/internal/provider"
 )
+
+// errCrash stands for the places where the official provider crashes: what is to be deleted is gone
+// already.
+var errCrash = errors.New("it is gone already, and there the official provider crashes; run pulumi refresh first")
 
 // number reads a resource id; an id that is no number names nothing that exists.
 func number(id string) (int64, error) {

@@ -33,7 +33,7 @@ func (s *Server) Check(_ context.Context, req *pulumirpc.CheckRequest) (*pulumir
 	if err != nil {
 		return nil, err
 	}
-	checker := &schema.Checker{Name: resource.URN(req.GetUrn()).Name(), Defaults: !res.Framework}
+	checker := &schema.Checker{Name: resource.URN(req.GetUrn()).Name(), Listed: !res.Framework}
 	inputs := checker.Check(res.Properties, news)
 	if list, ok := inputs[schema.DefaultsKey]; ok && named {
 		inputs[schema.DefaultsKey] = resource.NewProperty(append(list.ArrayValue(), resource.NewProperty("name")))
@@ -155,12 +155,13 @@ func (s *Server) Diff(ctx context.Context, req *pulumirpc.DiffRequest) (*pulumir
 	return resp, nil
 }
 
-// visible leaves out values that change only because others do, where there are others.
+// visible leaves out outputs that change only because inputs do, where there are such inputs.
 func visible(changes []schema.Change, planned *Planned) []schema.Change {
 	var own []schema.Change
 	for _, change := range changes {
 		key := resource.PropertyKey(topLevel(change.Path))
-		if _, given := planned.Inputs[key]; given || !planned.Plan[key].IsComputed() {
+		_, given := planned.Inputs[key]
+		if _, derived := planned.Plan[key]; given || !derived {
 			own = append(own, change)
 		}
 	}

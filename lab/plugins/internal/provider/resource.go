@@ -19,9 +19,8 @@ var ErrGone = errors.New("the resource does not exist")
 type Resource struct {
 	Properties schema.Properties
 
-	// Framework selects the rules of providers written with the newer Terraform framework: defaults
-	// are not recorded as inputs, a failed creation records nothing, and a fixed name does not force
-	// deletion before replacement.
+	// Framework selects the rules of providers written with the newer Terraform framework: a failed
+	// creation records nothing, and a fixed name does not force deletion before replacement.
 	Framework bool
 	// CreateTimeout bounds the creation where the program sets no limit; 0 means 20 minutes.
 	CreateTimeout time.Duration

@@ -16,15 +16,16 @@ import (
 type Checker struct {
 	// Name is the resource's name, shown in the reasons of failures.
 	Name string
-	// Defaults fills in default values and records which ones it filled in.
-	Defaults bool
+	// Listed adds to every object the list of inputs that the plugin chose itself, empty at first.
+	Listed bool
 	// Lenient drops unknown keys, as functions of the newer Terraform framework do.
 	Lenient bool
 	// Failures collects the reasons why the inputs are refused.
 	Failures []string
 }
 
-// Check coerces, validates and completes the inputs of an object. Secret marks are kept.
+// Check coerces and validates the inputs of an object. Defaults are left to the plan; secret marks are
+// kept.
 func (c *Checker) Check(props Properties, news resource.PropertyMap) resource.PropertyMap {
 	return c.object("", props, news)
 }
@@ -58,21 +59,13 @@ func (c *Checker) object(path string, props Properties, news resource.PropertyMa
 		keys = append(keys, key)
 	}
 	slices.Sort(keys)
-	filled := []resource.PropertyValue{}
 	for _, key := range keys {
-		prop := props[key]
-		if _, ok := out[resource.PropertyKey(key)]; ok {
-			continue
-		}
-		if prop.Required {
+		if _, ok := out[resource.PropertyKey(key)]; !ok && props[key].Required {
 			c.missing(join(path, key))
-		} else if c.Defaults && prop.Default != nil {
-			out[resource.PropertyKey(key)] = resource.NewPropertyValue(prop.Default)
-			filled = append(filled, resource.NewProperty(key))
 		}
 	}
-	if c.Defaults {
-		out[DefaultsKey] = resource.NewProperty(filled)
+	if c.Listed {
+		out[DefaultsKey] = resource.NewProperty([]resource.PropertyValue{})
 	}
 	return out
 }

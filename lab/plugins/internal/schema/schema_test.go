@@ -57,14 +57,14 @@ func TestCheckRefusesUnknownUnsettableMissingAndMistypedInputs(t *testing.T) {
 	}
 }
 
-func TestCheckFillsDefaultsAndRecordsThem(t *testing.T) {
-	checker := &Checker{Name: "r", Defaults: true}
+func TestDefaultsBelongToThePlanNotToTheInputs(t *testing.T) {
+	checker := &Checker{Name: "r", Listed: true}
 	out := checker.Check(props(), values("name", "n"))
-	if got := out["size"].NumberValue(); got != 1 {
-		t.Errorf("size = %v", got)
+	if out.HasValue("size") || len(out[DefaultsKey].ArrayValue()) != 0 {
+		t.Errorf("inputs %v", out)
 	}
-	if got := out[DefaultsKey].ArrayValue(); len(got) != 1 || got[0].StringValue() != "size" {
-		t.Errorf("%s = %v", DefaultsKey, got)
+	if plan := Plan(props(), nil, PlainMap(out)); plan["size"].NumberValue() != 1 {
+		t.Errorf("plan %v", plan)
 	}
 }
 

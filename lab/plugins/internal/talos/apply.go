@@ -42,8 +42,9 @@ func applyResource() *provider.Resource {
 			}),
 		},
 		Verify: func(inputs schema.Values) []string {
-			return append(oneOfTwo(inputs, "machineConfigurationInput", "machine configuration input",
-				"machine_configuration_input"), verifyClient(inputs)...)
+			reasons := oneOfTwo(inputs, "machineConfigurationInput", "machine configuration input",
+				"machine_configuration_input")
+			return append(append(reasons, verifyClient(inputs)...), verifyOnDestroy(inputs)...)
 		},
 		Plan: planApply,
 		Create: func(ctx context.Context, op *provider.Operation) (string, resource.PropertyMap, error) {
@@ -64,6 +65,16 @@ func checkMode(value resource.PropertyValue) error {
 	}
 	return fmt.Errorf("Invalid Attribute Value Match: value must be one of: [%q %q %q %q %q], got: %q", //nolint:staticcheck
 		"auto", "reboot", "no_reboot", "staged", rebootAware, value.StringValue())
+}
+
+// verifyOnDestroy demands all three members as known values, although the schema has defaults.
+func verifyOnDestroy(inputs schema.Values) []string {
+	wish, ok := inputs.Object("onDestroy")
+	if !ok || (wish.Known("reset") && wish.Known("graceful") && wish.Known("reboot")) {
+		return nil
+	}
+	return []string{"Value Conversion Error. An unexpected error was encountered trying to build a value: " +
+		"on_destroy needs known values for all of reset, graceful and reboot."}
 }
 
 // planApply renders the configuration as soon as its parts are known.

@@ -195,6 +195,16 @@ func TestBootstrapCannotBeImported(t *testing.T) {
 	}
 }
 
+func TestApplyDemandsAllMembersOfOnDestroy(t *testing.T) {
+	s := provider.New(Spec())
+	inputs := applyInputs(t, s, "192.0.2.1", "auto")
+	inputs["onDestroy"] = object(resource.PropertyMap{"reset": schema.Flag(true)})
+	resp, err := s.Check(t.Context(), &pulumirpc.CheckRequest{Urn: applyURN, News: pack(t, inputs)})
+	if err != nil || len(resp.GetFailures()) != 1 || !strings.Contains(resp.GetFailures()[0].GetReason(), "Value Conversion Error") {
+		t.Errorf("%v, %v", resp.GetFailures(), err)
+	}
+}
+
 func TestApplyDemandsOneConfigurationAndOneClient(t *testing.T) {
 	resp, err := provider.New(Spec()).Check(t.Context(), &pulumirpc.CheckRequest{
 		Urn: applyURN, News: pack(t, resource.PropertyMap{"node": schema.Text("n")}),
