@@ -27,11 +27,9 @@ def up(_args: argparse.Namespace) -> int:
     lab.start()
     stack.select(lab)
     if code := stack.up(lab):
-        if code != foreground.INTERRUPTED:
-            print("\nmake up goes on from here; make down removes everything.")
+        print(f"\n{_way_out(code)}; make down removes everything.")
         return code
-    stack.save_credentials(lab)
-    print(f"\n{nodes_table.read(lab)}\n{_NEXT}")
+    print(f"\n{_finished(lab)}\n{_NEXT}")
     return 0
 
 
@@ -47,11 +45,10 @@ def down(args: argparse.Namespace) -> int:
     if stack.exists(lab):
         lab.start()
         if code := stack.destroy(lab):
-            if code != foreground.INTERRUPTED:
-                print(
-                    "\nThe lab still runs. make down tries again, make recover mends an "
-                    "interrupted run; `.venv/bin/python -m lab down --force` throws it away."
-                )
+            print(
+                "\nThe lab still runs. make down tries again, make recover mends a killed run, "
+                "`.venv/bin/python -m lab down --force` throws the lab away."
+            )
             return code
         stack.remove(lab)
     lab.stop()
@@ -86,7 +83,7 @@ def stop(_args: argparse.Namespace) -> int:
 
 
 def status(_args: argparse.Namespace) -> int:
-    """Shows daemons, servers and nodes; exit code 3 when the lab does not run."""
+    """Shows daemons, servers and nodes."""
     lab = Lab()
     print(f"state      {lab.state_dir}")
     print(f"api        {lab.endpoint}")
@@ -96,7 +93,7 @@ def status(_args: argparse.Namespace) -> int:
         told = f"pid {process.pid}" if process else "stopped"
         print(f"{daemon.name:<10} {told}{'' if not process or daemon.answers() else ', no answer'}")
     if not lab.running():
-        return 3
+        return 0
     servers = api.servers(lab)
     print(f"servers    {len(servers)}")
     for server in servers:
@@ -118,8 +115,7 @@ def recover(_args: argparse.Namespace) -> int:
     command = [str(paths.PYTHON), "-m", "oxide_components.recover", "--stack", paths.STACK, "--yes"]
     if code := foreground.run(command, env=lab.env(), cwd=paths.ROOT):
         return code
-    stack.save_credentials(lab)
-    print(f"\n{nodes_table.read(lab)}")
+    print(f"\n{_finished(lab)}")
     return 0
 
 
@@ -146,6 +142,19 @@ def logs(args: argparse.Namespace) -> int:
         raise LabError(f"no such log in {lab.state_dir}: the lab has not run yet")
     follow = ["-F"] if args.follow else []
     return subprocess.run(["tail", "-n", str(args.lines), *follow, *files], check=False).returncode
+
+
+def _way_out(code: int) -> str:
+    if code == foreground.KILLED:
+        return "pulumi was killed: make recover finishes what it began"
+    return "make up goes on from here"
+
+
+def _finished(lab: Lab) -> str:
+    """Saves the credentials of a cluster that is up and returns its table of nodes."""
+    outputs = stack.save_credentials(lab)
+    roles = {node["name"]: node["role"] for node in outputs.get("nodes", [])}
+    return nodes_table.read(lab, roles)
 
 
 def _number(text: str) -> str | float:

@@ -12,12 +12,17 @@ from types import FrameType
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
 
+KILLED = 128 + signal.SIGKILL
+"""Exit code after SIGKILL."""
+
 _FROM_KERNEL = 0x80
 """si_code of a signal that the terminal made: the whole foreground group has got it."""
 
 
 def run(command: Sequence[str], *, env: Mapping[str, str], cwd: Path) -> int:
-    """Runs the command to its end and returns its exit code, 130 when it was interrupted.
+    """Runs the command to its end and returns its exit code as a shell would.
+
+    That is 130 when it was interrupted, 128 and the signal's number when it was killed.
 
     Ctrl-C in a terminal reaches the command by itself. A signal sent to this process alone is
     passed on.
@@ -49,7 +54,9 @@ def run(command: Sequence[str], *, env: Mapping[str, str], cwd: Path) -> int:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    return INTERRUPTED if interrupted.is_set() else code
+    if interrupted.is_set():
+        return INTERRUPTED
+    return code if code >= 0 else 128 - code
 
 
 def _ignore(_number: int, _frame: FrameType | None) -> None:

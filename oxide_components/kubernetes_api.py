@@ -1,4 +1,4 @@
-"""The few Kubernetes API reads that gates need, over the standard library: every server of the kubeconfig in turn."""
+"""The few Kubernetes API calls that gates and recovery need, over the standard library: every server of the kubeconfig in turn."""
 
 import http.client
 import json
@@ -42,7 +42,7 @@ class KubernetesApi:
                 file.write(found.client_certificate + b"\n" + found.client_key)
             self._context.load_cert_chain(path)
 
-    def get(self, path: str) -> tuple[int, bytes]:
+    def request(self, method: str, path: str) -> tuple[int, bytes]:
         """
         Status and body of the first server that answers.
 
@@ -52,21 +52,21 @@ class KubernetesApi:
         reasons = []
         for server in self.servers:
             try:
-                return self.get_from(server, path)
+                return self.request_to(server, method, path)
             except OSError as error:
                 reasons.append(f"{server}: {_reason(error)}")
             except http.client.HTTPException as error:
                 reasons.append(f"{server}: {type(error).__name__}")
         raise ApiUnavailableError("; ".join(reasons))
 
-    def get_from(self, server: str, path: str) -> tuple[int, bytes]:
+    def request_to(self, server: str, method: str, path: str) -> tuple[int, bytes]:
         """Status and body of one request to one server."""
         address = urlsplit(server)
         connection = http.client.HTTPSConnection(
             address.hostname or "", address.port, timeout=self._timeout, context=self._context
         )
         try:
-            connection.request("GET", path, headers={"Accept": "application/json"})
+            connection.request(method, path, headers={"Accept": "application/json"})
             response = connection.getresponse()
             return response.status, response.read()
         finally:
@@ -75,7 +75,7 @@ class KubernetesApi:
     def not_ready_reason(self, server: str) -> str | None:
         """None when the server serves /readyz, else why not, in one line."""
         try:
-            status, body = self.get_from(server, "/readyz")
+            status, body = self.request_to(server, "GET", "/readyz")
         except OSError as error:
             return _reason(error)
         except http.client.HTTPException as error:
@@ -87,7 +87,7 @@ class KubernetesApi:
 
     def node(self, name: str) -> dict[str, Any] | None:
         """The Node object, or None where it does not exist."""
-        status, body = self.get(f"/api/v1/nodes/{name}")
+        status, body = self.request("GET", f"/api/v1/nodes/{name}")
         if status == http.HTTPStatus.NOT_FOUND:
             return None
         if status != http.HTTPStatus.OK:

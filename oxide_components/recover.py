@@ -2,8 +2,8 @@
 Finishes what a killed `pulumi up` left behind: `python -m oxide_components.recover`.
 
 A killed engine leaves a lock and pending creations in the state. The objects behind those may exist at Hetzner; a
-plain `up` would create them again and fail on their names. This command releases the lock, hands the objects that
-exist to `pulumi refresh`, clears the others, and runs `pulumi up`. Provider plugins that outlived their engine are ended first.
+plain `up` would create them again and fail on their names. This command releases the lock, takes the objects that
+exist into the state, forgets the others, and runs `pulumi refresh` and `pulumi up`. Provider plugins that outlived their engine are ended first.
 """
 
 import argparse
@@ -12,19 +12,25 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from hcloud import APIException, Client
 
 from .errors import OxideError
+from .helm_history import drop_pending_revisions
+from .kubernetes_api import KubernetesApi
 from .naming import LABEL_CLUSTER
 from .orphans import end_orphans
 
 _HCLOUD_PREFIX = "hcloud:index/"
 _SUBNET_TYPE = "hcloud:index/networkSubnet:NetworkSubnet"
 _NETWORK_TYPE = "hcloud:index/network:Network"
+_API_GATE_TYPE = "pulumi-python:dynamic/oxide:ApiGate"
+
+_NEVER_RETURNED = frozenset({"userData", "sshKeys"})
+"""Inputs that Hetzner never shows again. Kept, they would look like a change that replaces the server."""
 
 _LISTS: Mapping[str, Callable[[Client], Any]] = {
     _NETWORK_TYPE: lambda client: client.networks,
@@ -138,6 +144,24 @@ class PulumiCli:
         )
         return done.stdout if done.returncode == 0 else None
 
+    def write(self, text: str, *args: str) -> None:
+        """
+        Feed a command through its standard input.
+
+        Raises:
+            OxideError: It failed; with its last line.
+        """
+        done = subprocess.run(
+            [self._executable, *args, *self._stack],
+            check=False,
+            input=text,
+            capture_output=True,
+            text=True,
+        )
+        if done.returncode != 0:
+            lines = done.stderr.strip().splitlines() or ["no reason given"]
+            raise OxideError(f"pulumi {' '.join(args)} failed: {lines[-1]}")
+
 
 def hetzner_client(pulumi: PulumiCli) -> Client:
     """
@@ -163,38 +187,79 @@ def hetzner_client(pulumi: PulumiCli) -> Client:
 
 
 def recover(pulumi: PulumiCli, *, confirmed: bool) -> int:
-    """Release the lock, settle pending creations, run `pulumi up`. Returns an exit code."""
+    """Release the lock, settle what was begun, run `pulumi up`. Returns an exit code."""
     for orphan in end_orphans():
         print(f"ended {orphan}: its pulumi is gone", flush=True)
     # Fails where no lock is left, which is as good.
     pulumi.read("cancel", "--yes")
-    exported = pulumi.read("stack", "export")
-    if exported is None:
-        raise OxideError(
-            "the stack cannot be read: `pulumi stack export` fails; select a stack first"
-        )
-    deployment = json.loads(exported)
+    deployment = _export(pulumi)
     client = hetzner_client(pulumi)
-    imports: list[str] = []
+    _clear_helm(pulumi)
+    found: dict[str, str] = {}
     for pending in pending_creates(deployment):
-        found = existing_id(pending, client)
-        fate = f"exists as {found}: taken over" if found else "does not exist: forgotten"
+        id_ = existing_id(pending, client)
+        fate = f"exists as {id_}: taken over" if id_ else "does not exist: forgotten"
         print(f"{pending.urn.rsplit('::', 1)[-1]} {fate}", flush=True)
-        if found:
-            imports += [pending.urn, found]
-    yes = ["--yes"] if confirmed else []
-    arguments = _import_arguments(imports)
-    code = pulumi.show("refresh", *yes, "--skip-preview", *arguments, "--clear-pending-creates")
-    code = code or pulumi.show("up", *yes, *(["--skip-preview"] if confirmed else []))
+        if id_:
+            found[pending.urn] = id_
+    if found:
+        pulumi.write(json.dumps(taken_over(deployment, found)), "stack", "import")
+    yes = ["--yes", "--skip-preview"] if confirmed else []
+    code = pulumi.show("refresh", *yes, "--clear-pending-creates")
+    code = code or pulumi.show("up", *yes)
     if code == 0:
-        exported = pulumi.read("stack", "export")
-        for line in strangers(json.loads(exported or "{}"), client):
+        for line in strangers(_export(pulumi), client):
             print(f"warning: {line}", file=sys.stderr)
     return code
 
 
-def _import_arguments(imports: Iterable[str]) -> list[str]:
-    return [argument for value in imports for argument in ("--import-pending-creates", value)]
+def taken_over(deployment: Mapping[str, Any], found: Mapping[str, str]) -> dict[str, Any]:
+    """
+    The deployment with these pending creations finished: they become resources, which a refresh completes.
+
+    Args:
+        found: Id by URN.
+    """
+    inner = dict(deployment["deployment"])
+    adopted, pending = [], []
+    for operation in inner.get("pending_operations") or []:
+        resource = operation["resource"]
+        if operation.get("type") == "creating" and resource["urn"] in found:
+            inputs = {k: v for k, v in resource["inputs"].items() if k not in _NEVER_RETURNED}
+            adopted.append(
+                {**resource, "id": found[resource["urn"]], "inputs": inputs, "outputs": inputs}
+            )
+        else:
+            pending.append(operation)
+    inner["resources"] = [*(inner.get("resources") or []), *adopted]
+    inner["pending_operations"] = pending
+    return {**deployment, "deployment": inner}
+
+
+def _export(pulumi: PulumiCli, *flags: str) -> dict[str, Any]:
+    exported = pulumi.read("stack", "export", *flags)
+    if exported is None:
+        raise OxideError(
+            "the stack cannot be read: `pulumi stack export` fails; name a stack with --stack or select one"
+        )
+    deployment: dict[str, Any] = json.loads(exported)
+    return deployment
+
+
+def _clear_helm(pulumi: PulumiCli) -> None:
+    """Drop revisions of Cilium that a killed run left unfinished: Helm refuses to go on beside them."""
+    resources = _export(pulumi, "--show-secrets")["deployment"].get("resources") or []
+    for resource in resources:
+        if resource["type"] == _API_GATE_TYPE:
+            kubeconfig = resource["inputs"]["kubeconfig"]
+            try:
+                api = KubernetesApi(json.loads(kubeconfig["plaintext"]), timeout=5)
+                dropped = drop_pending_revisions(api, "kube-system", "cilium")
+            except (OxideError, KeyError, TypeError, ValueError):
+                # A cluster that does not answer has no release that anybody works on.
+                return
+            for name in dropped:
+                print(f"unfinished release {name}: dropped", flush=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

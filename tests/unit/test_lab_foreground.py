@@ -34,11 +34,13 @@ sys.exit(foreground.run([sys.executable, "-c", sys.argv[1]], env=os.environ, cwd
 """
 
 
-@pytest.mark.parametrize("code", [0, 7])
-def test_the_exit_code_is_the_commands(code: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("script", "code"), [("exit 0", 0), ("exit 7", 7), ("kill -KILL $$", foreground.KILLED)]
+)
+def test_the_exit_code_is_the_commands(script: str, code: int, tmp_path: Path) -> None:
     before = signal.getsignal(signal.SIGINT)
 
-    assert foreground.run(["sh", "-c", f"exit {code}"], env=os.environ, cwd=tmp_path) == code
+    assert foreground.run(["sh", "-c", script], env=os.environ, cwd=tmp_path) == code
     assert signal.getsignal(signal.SIGINT) is before
     assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == set()
 

@@ -10,6 +10,7 @@ from oxide_components.recover import (
     existing_id,
     pending_creates,
     strangers,
+    taken_over,
 )
 
 SERVER = "hcloud:index/server:Server"
@@ -85,7 +86,9 @@ def test_an_object_without_our_label_in_the_plan_is_never_taken_over() -> None:
     assert existing_id(pending, _client((7, "demo-cp-1", "demo"))) is None
 
 
-@pytest.mark.parametrize(("ip_range", "expected"), [("10.0.0.0/24", "5-10.0.0.0/24"), ("10.0.1.0/24", None)])
+@pytest.mark.parametrize(
+    ("ip_range", "expected"), [("10.0.0.0/24", "5-10.0.0.0/24"), ("10.0.1.0/24", None)]
+)
 def test_a_subnet_is_found_by_its_network_and_range(ip_range: str, expected: str | None) -> None:
     pending = _pending(
         "x", "hcloud:index/networkSubnet:NetworkSubnet", networkId=5, ipRange=ip_range
@@ -113,3 +116,27 @@ def test_labelled_objects_outside_the_state_are_named_with_the_command_that_remo
 
     assert "demo-cp-2" in line
     assert "hcloud server delete 8" in line
+
+
+def test_what_exists_becomes_a_resource_and_the_rest_stays_pending() -> None:
+    def operation(urn: str) -> dict[str, Any]:
+        inputs = {"name": urn, "userData": {"ciphertext": "x"}, "networks": [{"ip": "10.0.0.11"}]}
+        return {"type": "creating", "resource": {"urn": urn, "type": SERVER, "inputs": inputs}}
+
+    deployment = {
+        "version": 3,
+        "deployment": {
+            "resources": [{"urn": "old"}],
+            "pending_operations": [operation("made"), operation("not-made")],
+        },
+    }
+
+    result = taken_over(deployment, {"made": "7"})["deployment"]
+
+    assert [r["urn"] for r in result["resources"]] == ["old", "made"]
+    assert [o["resource"]["urn"] for o in result["pending_operations"]] == ["not-made"]
+    made = result["resources"][1]
+    assert made["id"] == "7"
+    assert made["outputs"] == made["inputs"] == {"name": "made", "networks": [{"ip": "10.0.0.11"}]}
+    # The original stays as it was: it may be needed when the import fails.
+    assert len(deployment["deployment"]["pending_operations"]) == 2

@@ -194,3 +194,39 @@ func TestCiliumAddOnsFollowTheirSwitches(t *testing.T) {
 		}
 	}
 }
+
+func TestCiliumOnTalosNeedsNoKernelModulesAndMountsNoCgroup(t *testing.T) {
+	objects, err := renderCilium(t, oxideValues(map[string]any{
+		"cgroup": map[string]any{"autoMount": map[string]any{"enabled": false}, "hostRoot": "/sys/fs/cgroup"},
+		"securityContext": map[string]any{"capabilities": map[string]any{
+			"ciliumAgent":      []any{"CHOWN", "NET_ADMIN"},
+			"cleanCiliumState": []any{"NET_ADMIN"},
+		}},
+		"loadBalancer":         map[string]any{"acceleration": "best-effort"},
+		"defaultLBServiceIPAM": "nodeipam",
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pod := dig(objects["DaemonSet/cilium"], "spec", "template", "spec")
+	for _, container := range append(dig(pod, "initContainers").([]any), dig(pod, "containers").([]any)...) {
+		name := dig(container, "name")
+		if name == "mount-cgroup" {
+			t.Error("the cgroup is mounted")
+		}
+		added, _ := dig(container, "securityContext", "capabilities", "add").([]any)
+		for _, capability := range added {
+			if capability == "SYS_MODULE" {
+				t.Errorf("%s may load kernel modules", name)
+			}
+		}
+	}
+	data := dig(objects["ConfigMap/cilium-config"], "data").(map[string]any)
+	for option, want := range map[string]string{
+		"cgroup-root": "/sys/fs/cgroup", "bpf-lb-acceleration": "best-effort", "default-lb-service-ipam": "nodeipam",
+	} {
+		if data[option] != want {
+			t.Errorf("%s = %v, want %q", option, data[option], want)
+		}
+	}
+}

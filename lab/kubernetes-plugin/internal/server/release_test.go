@@ -119,12 +119,18 @@ func TestReleaseIsReplacedOnlyForAnotherNameOrNamespace(t *testing.T) {
 		changes  []string
 		replaces []string
 	}{
-		"nothing":       {nil, nil, nil},
-		"a name":        {map[string]any{"name": "other"}, []string{"name"}, []string{"name"}},
-		"a namespace":   {map[string]any{"namespace": "other"}, []string{"namespace"}, []string{"namespace"}},
-		"a timeout":     {map[string]any{"timeout": 60.0}, []string{"timeout"}, nil},
-		"a chart":       {map[string]any{"chart": "../../../charts/cilium/"}, []string{"chart"}, nil},
-		"other values":  {map[string]any{"values": map[string]any{"MTU": 1400.0}}, []string{"values.MTU", "values.ipam", "values.k8sServiceHost", "values.k8sServicePort", "values.kubeProxyReplacement"}, nil},
+		"nothing":     {nil, nil, nil},
+		"a name":      {map[string]any{"name": "other"}, []string{"name"}, []string{"name"}},
+		"a namespace": {map[string]any{"namespace": "other"}, []string{"namespace"}, []string{"namespace"}},
+		"a timeout":   {map[string]any{"timeout": 60.0}, []string{"timeout"}, nil},
+		"a chart":     {map[string]any{"chart": "../../../charts/cilium/"}, []string{"chart"}, nil},
+		"other values": {
+			map[string]any{"values": map[string]any{"MTU": 1400.0}},
+			[]string{
+				"values.MTU", "values.ipam", "values.k8sServiceHost", "values.k8sServicePort",
+				"values.kubeProxyReplacement",
+			}, nil,
+		},
 		"no awaiting":   {map[string]any{"skipAwait": true, "timeout": 300.0}, []string{"skipAwait"}, nil},
 		"limit history": {map[string]any{"maxHistory": 5.0}, []string{"maxHistory"}, nil},
 	} {

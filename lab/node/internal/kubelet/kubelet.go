@@ -28,17 +28,17 @@ const (
 
 // Settings is what the machine config and the hardware say about the node; they may change while it runs.
 type Settings struct {
-	NodeName, NodeIP     string
-	Version              string
-	TalosVersion         string
-	Architecture         string
-	MachineID, BootID    string
-	Cores, DiskGB        int
-	MemoryGB             float64
-	ControlPlane         bool
-	ExternalCloud        bool
-	ProviderID           string
-	Labels, Annotations  map[string]string
+	NodeName, NodeIP    string
+	Version             string
+	TalosVersion        string
+	Architecture        string
+	MachineID, BootID   string
+	Cores, DiskGB       int
+	MemoryGB            float64
+	ControlPlane        bool
+	ExternalCloud       bool
+	ProviderID          string
+	Labels, Annotations map[string]string
 	// Taints are machine.nodeTaints. Kubernetes lets no worker change its own taints, so there they only cause errors, as
 	// on real nodes; RegisterTaints, the kubelet's registerWithTaints, is what works.
 	Taints         map[string]string

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	machineapi "github.com/siderolabs/talos/pkg/machinery/api/machine"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 )
@@ -99,7 +101,8 @@ func (e *Events) Watch(ctx context.Context, request *machineapi.EventsRequest, s
 		}
 
 		if closed {
-			return nil
+			// A node that goes down breaks its connections; a stream that ended well would be over for its reader.
+			return status.Error(codes.Unavailable, "error reading from server: EOF")
 		}
 
 		select {

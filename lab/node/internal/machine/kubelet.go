@@ -138,7 +138,7 @@ func (b *Boot) newKubelet() *kubelet.Kubelet {
 	}
 
 	if machineconfig.IsControlPlane(cfg) {
-		access.Admin = b.adminAccess
+		access.Admin = b.clusterAccess
 	}
 
 	k := kubelet.New(access, b.machine.disk().Ephemeral("kubelet"))

@@ -28,6 +28,10 @@ const (
 	StageSilent      = "silent"
 )
 
+// restartTime is how long a machine that restarts itself is down before it boots. talosctl looks for the node again
+// a second after the reboot began: one that is back by then has sent its events to nobody, and talosctl waits forever.
+const restartTime = 2500 * time.Millisecond
+
 // keptEvents is how many entries a server's log keeps.
 const keptEvents = 500
 
@@ -263,6 +267,11 @@ func (m *Machine) Restart(hard bool) error {
 	defer m.power.Unlock()
 
 	m.turnOff(hard)
+
+	if !hard {
+		time.Sleep(restartTime)
+	}
+
 	m.mu.Lock()
 	m.hw.Power = hardware.On
 	m.mu.Unlock()

@@ -169,6 +169,18 @@ func (b *Boot) adminAccess() (*rest.Config, error) {
 	}, nil
 }
 
+// clusterAccess reaches any kube-apiserver behind the cluster endpoint as cluster administrator.
+func (b *Boot) clusterAccess() (*rest.Config, error) {
+	access, err := b.adminAccess()
+	if err != nil {
+		return nil, err
+	}
+
+	access.Host, access.Dial, access.ServerName = b.endpoint(), b.dial, ""
+
+	return access, nil
+}
+
 // checkPlane watches the readiness of kube-apiserver and applies the bootstrap manifests once it is there.
 func (b *Boot) checkPlane(ctx context.Context) {
 	access, err := b.adminAccess()
@@ -300,6 +312,24 @@ func (b *Boot) forward(ctx context.Context, listener *PublicListener) {
 			kwok.Pipe(ctx, conn, upstream)
 		}()
 	}
+}
+
+// ImageAvailable returns an error for an image of a control plane component whose version the lab does not have; all
+// other images are only names here.
+func (b *Boot) ImageAvailable(image string) error {
+	for _, component := range []string{controlplane.APIServer, controlplane.ControllerManager, controlplane.Scheduler} {
+		if !strings.Contains(image, "/"+component+":") {
+			continue
+		}
+
+		command := controlplane.Command{
+			Component: component, Image: image, Path: filepath.Join(b.env.KubernetesDir, machineconfig.Tag(image), component),
+		}
+
+		return command.Available()
+	}
+
+	return nil
 }
 
 // staticPods are the control plane's pods as the kubelet mirrors them.

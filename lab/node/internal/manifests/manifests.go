@@ -121,18 +121,22 @@ func create(ctx context.Context, client dynamic.Interface, mapper meta.RESTMappe
 		return err
 	}
 
-	resource := client.Resource(mapping.Resource)
+	var resource dynamic.ResourceInterface = client.Resource(mapping.Resource)
 
 	if mapping.Scope.Name() == meta.RESTScopeNameNamespace {
 		if object.GetNamespace() == "" {
 			object.SetNamespace("default")
 		}
 
-		_, err = resource.Namespace(object.GetNamespace()).Create(ctx, object, metav1.CreateOptions{FieldManager: "talos"})
-	} else {
-		_, err = resource.Create(ctx, object, metav1.CreateOptions{FieldManager: "talos"})
+		resource = client.Resource(mapping.Resource).Namespace(object.GetNamespace())
 	}
 
+	// A create alone would not do: that of a Service with a fixed address fails with another error when it exists.
+	if _, err := resource.Get(ctx, object.GetName(), metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+		return err
+	}
+
+	_, err = resource.Create(ctx, object, metav1.CreateOptions{FieldManager: "talos"})
 	if apierrors.IsAlreadyExists(err) {
 		return nil
 	}

@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"net"
 	"sync"
+	"time"
 
 	cosiv1alpha1 "github.com/cosi-project/runtime/api/v1alpha1"
 	"github.com/cosi-project/runtime/pkg/state"
@@ -21,11 +22,15 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/oxide-lab/node/internal/fabric"
 	"github.com/oxide-lab/node/internal/machine"
 )
+
+// keepalivePing is how often talosctl may ask whether the connection lives; it does while it waits for a reboot.
+const keepalivePing = 5 * time.Second
 
 // API is the Talos API of one boot.
 type API struct {
@@ -88,6 +93,7 @@ func (a *API) Serve(maintenance bool) error {
 		grpc.ForceServerCodecV2(proxy.Codec()),
 		grpc.MaxRecvMsgSize(constants.GRPCMaxMessageSize),
 		grpc.SharedWriteBuffer(true),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: keepalivePing, PermitWithoutStream: true}),
 		grpc.UnknownServiceHandler(proxy.TransparentHandler(router.direct, proxy.WithStreamedDetector(isStreamed))),
 	)
 

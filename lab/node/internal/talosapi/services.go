@@ -83,6 +83,10 @@ func (s *imageServer) Pull(in *machineapi.ImageServicePullRequest, stream grpc.S
 		return status.Error(codes.InvalidArgument, "image reference is required")
 	}
 
+	if err := s.boot.ImageAvailable(in.GetImageRef()); err != nil {
+		return status.Error(codes.NotFound, err.Error())
+	}
+
 	return stream.Send(&machineapi.ImageServicePullResponse{Response: &machineapi.ImageServicePullResponse_Name{Name: in.GetImageRef()}})
 }
 

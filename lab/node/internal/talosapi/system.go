@@ -150,6 +150,10 @@ func (s *machineServer) ImagePull(_ context.Context, in *machineapi.ImagePullReq
 		return nil, status.Error(codes.InvalidArgument, "image reference is empty")
 	}
 
+	if err := s.boot.ImageAvailable(in.Reference); err != nil {
+		return nil, status.Error(codes.NotFound, err.Error())
+	}
+
 	return &machineapi.ImagePullResponse{Messages: []*machineapi.ImagePull{{}}}, nil
 }
 
