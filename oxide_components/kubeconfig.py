@@ -52,7 +52,7 @@ def people_kubeconfig(
     clusters, contexts = [], []
     for name, host in named_hosts:
         cluster = {
-            "server": f"https://{_url_host(host)}:{API_PORT}",
+            "server": server_url(host),
             "certificate-authority-data": authority,
         }
         context = {"cluster": name, "user": user_name, "namespace": "default"}
@@ -94,5 +94,6 @@ def credentials(kubeconfig: str) -> Credentials:
         raise OxideError("kubeconfig: not a kubeconfig with an embedded client key") from None
 
 
-def _url_host(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
+def server_url(host: str) -> str:
+    """URL of the Kubernetes API on a host, which may be a name, an IPv4 or an IPv6 address."""
+    return f"https://[{host}]:{API_PORT}" if ":" in host else f"https://{host}:{API_PORT}"

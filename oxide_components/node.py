@@ -1,4 +1,4 @@
-"""A node of the cluster, as opposed to the server it runs on: present once Kubernetes calls it Ready."""
+"""A node of the cluster, as opposed to the server it runs on: present once it is Ready and, if it serves the API, serves."""
 
 from typing import Any
 
@@ -6,12 +6,14 @@ import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, Resource, UpdateResult
 
 from .dynamic_provider import LifecycleProvider, wait_until
+from .kubeconfig import server_url
 from .kubernetes_api import ApiUnavailableError, KubernetesApi, node_not_ready_reason
+from .naming import ROLE_CONTROL_PLANE
 from .node_info import NodeInfo
 from .urn import child_urn
 
 NODE_TIMEOUT = 900.0
-"""Seconds that a node may take to become Ready: boot, image pulls and the CNI's start together."""
+"""Seconds that a node may take to become Ready, and again to serve the API: boot, image pulls and the CNI's start."""
 
 
 class NodeProvider(LifecycleProvider):
@@ -47,6 +49,7 @@ class Node(Resource, module="oxide", name="Node"):
             "node_name": node["name"],
             "role": node["role"],
             "server_id": node["server"].id,
+            "public_address": node["public_address"],
             "kubeconfig": pulumi.Output.secret(kubeconfig),
             "urn": child_urn(name, "Node", opts),
         }
@@ -64,3 +67,12 @@ def _wait_ready(props: dict[str, Any]) -> None:
             return str(error)
 
     wait_until(f"node {name} to be Ready", props.get("urn"), NODE_TIMEOUT, reason)
+    if props["role"] == ROLE_CONTROL_PLANE:
+        # Its kubelet may be Ready through another control plane while its own API still starts.
+        server = server_url(props["public_address"])
+        wait_until(
+            f"the Kubernetes API of {name}",
+            props.get("urn"),
+            NODE_TIMEOUT,
+            lambda: api.not_ready_reason(server),
+        )

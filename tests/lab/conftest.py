@@ -29,9 +29,8 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 
 
 @pytest.fixture(scope="session")
-def new_stack(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Stack]]:
+def new_stack(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Stack]:
     """Makes stacks of the Oxide program, each in a project directory of its own."""
-    made: list[Stack] = []
 
     def make(name: str, **settings: object) -> Stack:
         project = tmp_path_factory.mktemp(f"project-{name}")
@@ -49,9 +48,6 @@ def new_stack(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ca
                 **settings,
             }
         )
-        made.append(stack)
         return stack
 
-    yield make
-    for stack in made:
-        stack.discard()
+    return make

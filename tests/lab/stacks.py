@@ -188,8 +188,9 @@ class Stack:
         return {kind: names for kind, names in found.items() if names}
 
     def discard(self) -> None:
-        """Destroy whatever is left, so that other stacks find room; a failure is nobody's concern here."""
-        self.run("destroy", "--yes", "--skip-preview")
+        """Give the machine its processor back; what is left goes with the lab."""
+        for server in self.cloud.servers.get_all(label_selector=f"cluster={self.name}"):
+            server.delete()
 
     @property
     def env(self) -> dict[str, str]:
