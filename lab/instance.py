@@ -140,7 +140,8 @@ class Lab:
         found = {
             "PATH": _path_with(paths.BIN),
             "PULUMI_HOME": str(self.home),
-            "PULUMI_BACKEND_URL": f"file://{self.state_dir / 'pulumi'}",
+            # A kill between a state and its .attrs file would leave a state that nobody can read.
+            "PULUMI_BACKEND_URL": f"file://{self.state_dir / 'pulumi'}?metadata=skip",
             "PULUMI_CONFIG_PASSPHRASE_FILE": str(self._passphrase),
             "PULUMI_SKIP_UPDATE_CHECK": "true",
             "HCLOUD_ENDPOINT": self.endpoint,
