@@ -1,6 +1,8 @@
 PYTHON3 ?= python3
 PYTHON := .venv/bin/python
 QUICK_TESTS := tests/unit tests/components tests/program
+# Two files at a time, each by itself in order: tests of one life build on each other.
+PYTEST := $(PYTHON) -m pytest -n 2 --dist loadfile
 GO_MODULES := lab/node lab/plugins lab/kubernetes-plugin
 # The flags of the installation, so that checks find its compiled packages.
 GO := GOFLAGS="-mod=readonly -trimpath -buildvcs=false" CGO_ENABLED=0 GOWORK=off go
@@ -30,13 +32,13 @@ down: venv ## Destroy the cluster and end the lab
 	@$(PYTHON) -m lab down
 
 check: venv lint ## Format, lint, types and all tests that need no lab
-	@$(PYTHON) -m pytest $(QUICK_TESTS)
+	@$(PYTEST) $(QUICK_TESTS)
 
 test: install lint ## Everything, with whole clusters in the lab
-	@$(PYTHON) -m pytest tests --durations=15
+	@$(PYTEST) tests --durations=15
 
 test-lab: install ## Only the tests that run clusters in the lab
-	@$(PYTHON) -m pytest tests/lab --durations=15
+	@$(PYTEST) tests/lab --durations=15
 
 test-go: install ## Vet and test the lab's Go modules
 	@for module in $(GO_MODULES); do (cd $$module && $(GO) vet ./... && $(GO) test ./...) || exit; done

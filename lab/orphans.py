@@ -37,7 +37,7 @@ def find(home: Path) -> list[procfs.Process]:
 def end(home: Path) -> list[str]:
     """Ends the orphans of `home` and returns what they were."""
     orphans = find(home)
-    told = [f"{_program(process)} (pid {process.pid})" for process in orphans]
+    told = [f"{_title(process)} (pid {process.pid})" for process in orphans]
     for number in (signal.SIGINT, signal.SIGKILL):
         for process in orphans:
             if _alive(process):
@@ -72,6 +72,15 @@ def _is_engines_own(process: procfs.Process) -> bool:
 
 def _program(process: procfs.Process) -> str:
     return Path((process.command or [process.executable])[0]).name
+
+
+def _title(process: procfs.Process) -> str:
+    """What a person knows the process as: for Python, the script or module that it runs."""
+    name = _program(process)
+    if not name.startswith("python"):
+        return name
+    arguments = [one for one in process.command[1:] if not one.startswith("-")]
+    return Path(arguments[0]).name if arguments else name
 
 
 def _has_engine(process: procfs.Process, processes: Mapping[int, procfs.Process]) -> bool:

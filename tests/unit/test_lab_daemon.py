@@ -4,6 +4,7 @@ import json
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -96,4 +97,9 @@ def test_what_a_daemon_started_ends_with_it(
 
     daemon.stop()
 
-    assert procfs.look(int((tmp_path / "child").read_text())) is None
+    child = int((tmp_path / "child").read_text())
+    # The kernel takes a moment to bury what was killed.
+    deadline = time.monotonic() + 5
+    while procfs.look(child) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert procfs.look(child) is None
