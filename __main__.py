@@ -8,14 +8,18 @@ from oxide_components.program import (
     load_config,
     quiet_interrupts,
     save_commands,
+    warn_of_new_address,
     wanted_versions,
 )
 
 quiet_interrupts()
 config = load_config()
 cluster = create_cluster(config)
+if config.admin_cidrs is None:
+    warn_of_new_address(cluster.identity.admin_cidrs)
 
 pulumi.export("endpoint", cluster.control_plane.endpoint)
+pulumi.export("adminCidrs", config.admin_cidrs or cluster.identity.admin_cidrs)
 pulumi.export("nodes", node_table(cluster.nodes))
 pulumi.export("kubeconfig", cluster.control_plane.kubeconfig)
 pulumi.export("talosconfig", cluster.control_plane.talosconfig)

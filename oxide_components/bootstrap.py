@@ -7,8 +7,7 @@ from typing import Any, TypedDict
 import pulumi
 from pulumi.dynamic import CreateResult, Resource
 
-from .dynamic_provider import LifecycleProvider, cluster_lock, log_progress, wait_until
-from .errors import OxideError
+from .dynamic_provider import LifecycleProvider, cluster_lock, wait_until
 from .talosctl import Talosctl, TalosError
 from .urn import child_urn
 
@@ -18,10 +17,11 @@ BOOT_TIMEOUT = 900.0
 ETCD_TIMEOUT = 600.0
 """Seconds that etcd may take to start once it is bootstrapped: it pulls its image first."""
 
-_SERVICE_STATE = re.compile(r"^STATE\s+(\w+)", re.MULTILINE)
 _ALREADY = re.compile(r"AlreadyExists|already bootstrapped|etcd data directory is not empty")
-_NOT_FOUNDED = frozenset({"Initialized", "Preparing", "Waiting", "Skipped"})
-"""States of the etcd service on a control plane that waits to be bootstrapped or to join."""
+_NOT_YET = re.compile(r"FailedPrecondition|Unavailable")
+"""Answers of a node that still boots: its clock is not in sync, or its container runtime is not up."""
+
+_ETCD_DIRECTORY = "/var/lib/etcd"
 
 
 class BootstrapNode(TypedDict):
@@ -37,10 +37,10 @@ class BootstrapNode(TypedDict):
 
 class BootstrapProvider(LifecycleProvider):
     """
-    Asks every planned control plane for its etcd before the one call that founds a cluster.
+    Looks for etcd's data on every planned control plane before the one call that founds a cluster.
 
-    A member anywhere is success without a call; a control plane that does not answer is a refusal. So a replaced
-    first control plane can never found a second cluster beside the living one.
+    Data anywhere is success without a call; a control plane that does not answer is a refusal. So a replaced first
+    control plane can never found a second cluster beside the living one, not even while that one restarts.
     """
 
     def create(self, props: dict[str, Any]) -> CreateResult:
@@ -52,17 +52,14 @@ class BootstrapProvider(LifecycleProvider):
             cluster_lock(f"{props['cluster_name']} {first['public_address']}"),
             Talosctl(props["talosconfig"]) as talosctl,
         ):
-            for node in nodes:
+            founded = [_holds_etcd_data(talosctl, node, urn) for node in nodes]
+            if not any(founded):
                 wait_until(
-                    f"control plane {node['name']}",
+                    f"the bootstrap of {first['name']}",
                     urn,
-                    BOOT_TIMEOUT,
-                    lambda node=node: _silent_reason(talosctl, node),
+                    ETCD_TIMEOUT,
+                    lambda: _bootstrap_refusal(talosctl, first),
                 )
-            states = {node["name"]: _etcd_state(talosctl, node) for node in nodes}
-            if all(state in _NOT_FOUNDED for state in states.values()):
-                log_progress(urn, f"bootstrapping etcd on {first['name']}")
-                _bootstrap(talosctl, first)
             wait_until("etcd", urn, ETCD_TIMEOUT, lambda: _no_member_reason(talosctl, nodes))
         return CreateResult(props["cluster_name"], dict(props))
 
@@ -88,31 +85,34 @@ class Bootstrap(Resource, module="oxide", name="Bootstrap"):
         super().__init__(BootstrapProvider(), name, properties, opts)
 
 
-def _silent_reason(talosctl: Talosctl, node: Mapping[str, str]) -> str | None:
-    try:
-        _call(talosctl, node, "version", timeout=15)
-    except TalosError as error:
-        return str(error)
-    return None
+def _holds_etcd_data(talosctl: Talosctl, node: Mapping[str, str], urn: str | None) -> bool:
+    """Whether the node's disk holds an etcd member; waits until the node can tell."""
+    listing: list[str] = []
+
+    def silent_reason() -> str | None:
+        try:
+            listing[:] = _call(talosctl, node, "list", _ETCD_DIRECTORY, timeout=15).split()
+        except TalosError as error:
+            return None if "no such file" in str(error) + error.output else str(error)
+        return None
+
+    wait_until(f"control plane {node['name']}", urn, BOOT_TIMEOUT, silent_reason)
+    return "member" in listing
 
 
-def _etcd_state(talosctl: Talosctl, node: Mapping[str, str]) -> str:
-    output = _call(talosctl, node, "service", "etcd")
-    match = _SERVICE_STATE.search(output)
-    if match is None:
-        raise OxideError(
-            f"{node['name']}: talosctl service etcd says no state; nothing was bootstrapped"
-        )
-    return match[1]
-
-
-def _bootstrap(talosctl: Talosctl, node: Mapping[str, str]) -> None:
+def _bootstrap_refusal(talosctl: Talosctl, node: Mapping[str, str]) -> str | None:
+    """Bootstrap; None when it is done, the reason when the node asks to wait."""
     try:
         _call(talosctl, node, "bootstrap", timeout=60)
     except TalosError as error:
+        said = str(error) + error.output
         # A lost answer to an earlier call looks like this.
-        if not _ALREADY.search(str(error) + error.output):
-            raise
+        if _ALREADY.search(said):
+            return None
+        if _NOT_YET.search(said):
+            return str(error)
+        raise
+    return None
 
 
 def _no_member_reason(talosctl: Talosctl, nodes: Sequence[Mapping[str, str]]) -> str | None:

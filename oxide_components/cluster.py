@@ -21,7 +21,7 @@ from .kubeprism import KUBEPRISM_HOST, KUBEPRISM_PORT
 from .network import Network, NetworkArgs
 from .node import Node
 from .node_info import NodeInfo
-from .run_errors import told
+from .run_errors import told, told_if_failed
 from .talos_secrets import TalosSecrets, TalosSecretsArgs
 from .worker_pool import TaintArgs, WorkerPool, WorkerPoolArgs
 
@@ -113,7 +113,7 @@ def create_cluster(config: ClusterConfig) -> Cluster:
         pulumi.ResourceOptions(
             provider=kubernetes.Provider(
                 "kubernetes",
-                kubeconfig=control_plane.kubeconfig,
+                kubeconfig=control_plane.provider_kubeconfig,
                 # Without it a renewed kubeconfig would replace everything in the cluster.
                 cluster_identifier=config.cluster_name,
             ),
@@ -128,7 +128,7 @@ def create_cluster(config: ClusterConfig) -> Cluster:
         Node(
             f"node-{node['name']}",
             node,
-            kubeconfig=control_plane.kubeconfig,
+            kubeconfig=control_plane.provider_kubeconfig,
             opts=pulumi.ResourceOptions(depends_on=[cilium]),
         )
     return result
@@ -161,10 +161,16 @@ class _Images:
             return str(self._config.image_id)
         if architecture not in self._found:
             # The function for a single image would fail with a traceback where there is none.
-            matching = hcloud.get_images_output(
-                with_selector=self._config.image_selector,
-                with_architectures=[architecture],
-                most_recent=True,
+            matching = told_if_failed(
+                hcloud.get_images_output(
+                    with_selector=self._config.image_selector,
+                    with_architectures=[architecture],
+                    # A snapshot that is still being made boots nothing.
+                    with_statuses=["available"],
+                    most_recent=True,
+                ),
+                "Hetzner's images cannot be listed",
+                "check hcloud:token and the connection",
             )
             selector = self._config.image_selector
             self._found[architecture] = matching.images.apply(

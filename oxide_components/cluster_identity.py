@@ -14,8 +14,9 @@ from pulumi.dynamic import (
 )
 
 from .admin_address import detect_admin_cidrs
-from .dynamic_provider import LifecycleProvider
-from .versions import contract_of
+from .dynamic_provider import LifecycleProvider, log_info
+from .urn import child_urn
+from .versions import contract_of, parse_contract, parse_talos
 
 _FIXED: Mapping[str, str] = {
     "cluster_name": "clusterName",
@@ -63,7 +64,7 @@ class ClusterIdentityProvider(LifecycleProvider):
 
     def check(self, olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
         """Fill in the recorded contract and refuse a changed identity."""
-        recorded = olds.get("contract")
+        recorded, wanted = olds.get("contract"), news["talos_version"]
         contract = news.get("contract") or recorded or contract_of(news["talos_version"])
         news = {**news, "contract": contract}
         if recorded:
@@ -76,6 +77,8 @@ class ClusterIdentityProvider(LifecycleProvider):
             if key in olds and olds[key] != news[key]
         ]
         failures = [CheckFailure("", _refusal(changed, olds))] if changed else []
+        if too_old := _too_old(wanted, contract):
+            failures.append(CheckFailure("", too_old))
         return CheckResult(news, failures)
 
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
@@ -86,7 +89,13 @@ class ClusterIdentityProvider(LifecycleProvider):
 
     def create(self, props: dict[str, Any]) -> CreateResult:
         """Record the identity."""
-        return CreateResult(props["cluster_name"], _recorded(props, {}))
+        recorded = _recorded(props, {})
+        if recorded["admin_cidrs"]:
+            log_info(
+                props.get("urn"),
+                f"the firewall admits your own address: {', '.join(recorded['admin_cidrs'])}; adminCidrs names others",
+            )
+        return CreateResult(props["cluster_name"], recorded)
 
     def update(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
         """Record what was not recorded before."""
@@ -104,7 +113,13 @@ class ClusterIdentity(Resource, module="oxide", name="ClusterIdentity"):
     def __init__(
         self, name: str, args: ClusterIdentityArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        properties = {"contract": None, "detect_admin_cidrs": False, "admin_cidrs": None, **args}
+        properties = {
+            "contract": None,
+            "detect_admin_cidrs": False,
+            "admin_cidrs": None,
+            "urn": child_urn(name, "ClusterIdentity", opts),
+            **args,
+        }
         super().__init__(ClusterIdentityProvider(), name, properties, opts)
 
 
@@ -113,6 +128,16 @@ def _recorded(props: dict[str, Any], olds: dict[str, Any]) -> dict[str, Any]:
     if props.get("detect_admin_cidrs") and not admin_cidrs:
         admin_cidrs = detect_admin_cidrs()
     return {**props, "admin_cidrs": admin_cidrs}
+
+
+def _too_old(talos_version: str, contract: str) -> str | None:
+    version, oldest = parse_talos(talos_version), parse_contract(contract)
+    if version is None or oldest is None or version.series >= oldest:
+        return None
+    return (
+        f"oxide:talosVersion: {talos_version} cannot read the cluster's machine configs, which follow the contract "
+        f"{contract} since its creation; use {contract}.0 or newer"
+    )
 
 
 def _refusal(changed: list[str], olds: dict[str, Any]) -> str:

@@ -168,8 +168,8 @@ def _kind_problems(document: Mapping[str, Any], cluster_name: str) -> Iterator[P
             "is a document of Talos 1.14 that the Talos provider cannot read yet",
             "patch the machine or cluster section instead",
         )
-    elif kind == "StaticHostConfig" and api_hostname(cluster_name) in (
-        document.get("hostnames") or ()
+    elif kind == "StaticHostConfig" and api_hostname(cluster_name) in _texts(
+        document.get("hostnames")
     ):
         yield PatchProblem(
             f"{kind} {name}",
@@ -227,3 +227,7 @@ def _look_up(document: Mapping[str, Any], path: str) -> tuple[bool, Any]:
             return False, None
         value = value[part]
     return True, value
+
+
+def _texts(value: object) -> list[object]:
+    return value if isinstance(value, list) else []

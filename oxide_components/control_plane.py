@@ -54,6 +54,8 @@ class ControlPlane(pulumi.ComponentResource):
     """The control planes, in index order."""
     kubeconfig: pulumi.Output[str]
     """Kubeconfig of an administrator, with one context per control plane (secret). Known once the API serves."""
+    provider_kubeconfig: pulumi.Output[str]
+    """The same with addresses only (secret): providers and gates must not wait for a DNS record."""
     talosconfig: pulumi.Output[str]
     """Configuration of talosctl (secret)."""
 
@@ -109,16 +111,17 @@ class ControlPlane(pulumi.ComponentResource):
             endpoint=self.nodes[0]["public_address"],
             opts=child_options(self, opts, depends_on=[bootstrap]),
         )
-        people = self._people_kubeconfig(raw.kubeconfig_raw, cluster)
+        by_address = self._people_kubeconfig(raw.kubeconfig_raw, cluster["name"], None)
+        by_name = self._people_kubeconfig(
+            raw.kubeconfig_raw, cluster["name"], cluster.get("api_hostname")
+        )
         gate = ApiGate(
             f"{name}-api",
-            kubeconfig=people,
+            kubeconfig=by_address,
             opts=child_options(self, opts, depends_on=[bootstrap]),
         )
-        # Whoever uses the kubeconfig thereby waits for the API.
-        self.kubeconfig = pulumi.Output.secret(
-            pulumi.Output.all(people, gate.id).apply(lambda values: values[0])
-        )
+        self.provider_kubeconfig = _after(gate, by_address)
+        self.kubeconfig = _after(gate, by_name)
         self.endpoint = pulumi.Output.format(
             "https://{0}:{1}",
             cluster.get("api_hostname") or self.nodes[0]["public_address"],
@@ -128,12 +131,13 @@ class ControlPlane(pulumi.ComponentResource):
             {
                 "endpoint": self.endpoint,
                 "kubeconfig": self.kubeconfig,
+                "provider_kubeconfig": self.provider_kubeconfig,
                 "talosconfig": self.talosconfig,
             }
         )
 
     def _people_kubeconfig(
-        self, raw: pulumi.Output[str], cluster: ClusterArgs
+        self, raw: pulumi.Output[str], cluster_name: str, api_hostname: str | None
     ) -> pulumi.Output[str]:
         names = [node["name"] for node in self.nodes]
         addresses = [node["public_address"] for node in self.nodes]
@@ -141,9 +145,9 @@ class ControlPlane(pulumi.ComponentResource):
             pulumi.Output.all(raw, *addresses).apply(
                 lambda values: told(people_kubeconfig)(
                     values[0],
-                    cluster["name"],
+                    cluster_name,
                     list(zip(names, values[1:], strict=True)),
-                    cluster.get("api_hostname"),
+                    api_hostname,
                 )
             )
         )
@@ -175,7 +179,8 @@ class ControlPlane(pulumi.ComponentResource):
             auto_delete=False,
             location=args["location"],
             labels=labels,
-            opts=child_options(self, opts, protect=protect),
+            # The address belongs to the server, which stays where it is.
+            opts=child_options(self, opts, protect=protect, ignore_changes=["location"]),
         )
         node = NodeSettings(name=server_name, pool=naming.CONTROL_PLANE_POOL)
         server = talos_server(
@@ -209,3 +214,10 @@ class ControlPlane(pulumi.ComponentResource):
             public_address=primary_ip.ip_address,
             server=server,
         )
+
+
+def _after(gate: ApiGate, kubeconfig: pulumi.Output[str]) -> pulumi.Output[str]:
+    """The kubeconfig for whoever has to wait for the API first (secret)."""
+    return pulumi.Output.secret(
+        pulumi.Output.all(kubeconfig, gate.id).apply(lambda values: values[0])
+    )

@@ -65,6 +65,11 @@ def log_progress(urn: str | None, message: str) -> None:
     _log(urn, message, ephemeral=True, severity=engine_pb2.INFO)
 
 
+def log_info(urn: str | None, message: str) -> None:
+    """Leave a message under the resource, in a preview as well. Never fails."""
+    _log(urn, message, ephemeral=False, severity=engine_pb2.INFO)
+
+
 def log_warning(urn: str | None, message: str) -> None:
     """Leave a warning under the resource. Never fails."""
     _log(urn, message, ephemeral=False, severity=engine_pb2.WARNING)

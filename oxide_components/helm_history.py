@@ -6,14 +6,19 @@ from urllib.parse import quote
 from .errors import OxideError
 from .kubernetes_api import KubernetesApi
 
-_PENDING = frozenset({"pending-install", "pending-upgrade", "pending-rollback"})
+_UNFINISHED = frozenset({"pending-install", "pending-upgrade", "pending-rollback"})
 
 
-def drop_pending_revisions(api: KubernetesApi, namespace: str, release: str) -> list[str]:
+def drop_revisions(
+    api: KubernetesApi, namespace: str, release: str, *, unfinished_only: bool
+) -> list[str]:
     """
-    Remove revisions whose operation was killed, and return their names.
+    Remove revisions from the history and return their names.
 
-    Helm refuses every operation beside them. The objects of the release stay and belong to the next revision.
+    The objects of the release stay and belong to the next revision.
+
+    Args:
+        unfinished_only: Only those whose operation was killed, beside which Helm refuses every other.
 
     Raises:
         OxideError: The cluster refused.
@@ -23,13 +28,13 @@ def drop_pending_revisions(api: KubernetesApi, namespace: str, release: str) -> 
     status, body = api.request("GET", f"{path}?labelSelector={selector}")
     if status != 200:
         raise OxideError(f"the history of release {release} cannot be read: HTTP {status}")
-    pending = [
+    dropped = [
         item["metadata"]["name"]
         for item in json.loads(body)["items"]
-        if item["metadata"]["labels"].get("status") in _PENDING
+        if not unfinished_only or item["metadata"]["labels"].get("status") in _UNFINISHED
     ]
-    for name in pending:
+    for name in dropped:
         status, _ = api.request("DELETE", f"{path}/{name}")
         if status not in (200, 202, 404):
             raise OxideError(f"{name} cannot be removed: HTTP {status}")
-    return pending
+    return dropped

@@ -16,6 +16,9 @@ from .errors import OxideError
 API_PORT = 6443
 """Port of the Kubernetes API on every control plane."""
 
+# The parser's own message would quote the text, which holds a key.
+_UNREADABLE = "kubeconfig: not a kubeconfig with an embedded client key"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Credentials:
@@ -42,11 +45,17 @@ def people_kubeconfig(
         cluster_name: Name of the cluster; the current context is `admin@<cluster_name>`.
         control_planes: Name and public address of each, in index order.
         api_hostname: Public name of the API. Given, the current context uses it.
+
+    Raises:
+        OxideError: The text is no kubeconfig.
     """
-    parsed = yaml.safe_load(raw)
-    authority = parsed["clusters"][0]["cluster"]["certificate-authority-data"]
     user_name = f"admin@{cluster_name}"
-    user = {"name": user_name, "user": parsed["users"][0]["user"]}
+    try:
+        parsed = yaml.safe_load(raw)
+        authority = parsed["clusters"][0]["cluster"]["certificate-authority-data"]
+        user = {"name": user_name, "user": parsed["users"][0]["user"]}
+    except (yaml.YAMLError, KeyError, IndexError, TypeError):
+        raise OxideError(_UNREADABLE) from None
     first_host = api_hostname or control_planes[0][1]
     named_hosts = [(cluster_name, first_host), *control_planes]
     clusters, contexts = [], []
@@ -90,8 +99,7 @@ def credentials(kubeconfig: str) -> Credentials:
             client_key=base64.b64decode(user["client-key-data"]),
         )
     except (yaml.YAMLError, KeyError, IndexError, TypeError, ValueError):
-        # The parser's own message would quote the text, which holds a key.
-        raise OxideError("kubeconfig: not a kubeconfig with an embedded client key") from None
+        raise OxideError(_UNREADABLE) from None
 
 
 def server_url(host: str) -> str:

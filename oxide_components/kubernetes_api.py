@@ -1,11 +1,11 @@
-"""The few Kubernetes API calls that gates and recovery need, over the standard library: every server of the kubeconfig in turn."""
+"""The few Kubernetes API calls that gates, recovery and leaving nodes need, over the standard library: every server of the kubeconfig in turn."""
 
 import http.client
 import json
 import os
 import ssl
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -42,9 +42,17 @@ class KubernetesApi:
                 file.write(found.client_certificate + b"\n" + found.client_key)
             self._context.load_cert_chain(path)
 
-    def request(self, method: str, path: str) -> tuple[int, bytes]:
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        content_type: str = "application/json",
+    ) -> tuple[int, bytes]:
         """
         Status and body of the first server that answers.
+
+        A lost answer makes the next server get the same request again, so it must bear that.
 
         Raises:
             ApiUnavailableError: None answered.
@@ -52,21 +60,33 @@ class KubernetesApi:
         reasons = []
         for server in self.servers:
             try:
-                return self.request_to(server, method, path)
+                return self.request_to(server, method, path, body, content_type)
             except OSError as error:
                 reasons.append(f"{server}: {_reason(error)}")
             except http.client.HTTPException as error:
                 reasons.append(f"{server}: {type(error).__name__}")
         raise ApiUnavailableError("; ".join(reasons))
 
-    def request_to(self, server: str, method: str, path: str) -> tuple[int, bytes]:
+    def request_to(
+        self,
+        server: str,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        content_type: str = "application/json",
+    ) -> tuple[int, bytes]:
         """Status and body of one request to one server."""
         address = urlsplit(server)
         connection = http.client.HTTPSConnection(
             address.hostname or "", address.port, timeout=self._timeout, context=self._context
         )
         try:
-            connection.request(method, path, headers={"Accept": "application/json"})
+            headers = {"Accept": "application/json"}
+            if body is not None:
+                headers["Content-Type"] = content_type
+            connection.request(
+                method, path, None if body is None else json.dumps(body).encode(), headers
+            )
             response = connection.getresponse()
             return response.status, response.read()
         finally:
@@ -92,8 +112,73 @@ class KubernetesApi:
             return None
         if status != http.HTTPStatus.OK:
             raise ApiUnavailableError(f"GET node {name}: HTTP {status}")
-        node: dict[str, Any] = json.loads(body)
-        return node
+        return _parsed(body)
+
+    def items(self, path: str) -> list[dict[str, Any]]:
+        """
+        Objects of a list.
+
+        Args:
+            path: Path of the list, with its selectors.
+
+        Raises:
+            ApiUnavailableError: No server answered, or not with the list.
+        """
+        status, body = self.request("GET", path)
+        if status != http.HTTPStatus.OK:
+            raise ApiUnavailableError(f"GET {path}: HTTP {status}")
+        found: list[dict[str, Any]] = _parsed(body).get("items") or []
+        return found
+
+    def set_unschedulable(self, name: str, unschedulable: bool) -> bool:
+        """Cordon or uncordon a node; False where it does not exist."""
+        status, _ = self.request(
+            "PATCH",
+            f"/api/v1/nodes/{name}",
+            {"spec": {"unschedulable": unschedulable or None}},
+            "application/merge-patch+json",
+        )
+        if status not in (http.HTTPStatus.OK, http.HTTPStatus.NOT_FOUND):
+            raise ApiUnavailableError(f"PATCH node {name}: HTTP {status}")
+        return status == http.HTTPStatus.OK
+
+    def delete_node(self, name: str) -> None:
+        """Delete a Node object; one that is gone is no error."""
+        status, _ = self.request("DELETE", f"/api/v1/nodes/{name}")
+        if status not in (
+            http.HTTPStatus.OK,
+            http.HTTPStatus.ACCEPTED,
+            http.HTTPStatus.NOT_FOUND,
+        ):
+            raise ApiUnavailableError(f"DELETE node {name}: HTTP {status}")
+
+    def evict(self, namespace: str, pod: str) -> str | None:
+        """
+        Ask for the eviction of a pod.
+
+        Returns:
+            None when it goes or is gone, else why the API refuses for now, such as a disruption budget's name.
+        """
+        status, body = self.request(
+            "POST",
+            f"/api/v1/namespaces/{namespace}/pods/{pod}/eviction",
+            {
+                "apiVersion": "policy/v1",
+                "kind": "Eviction",
+                "metadata": {"name": pod, "namespace": namespace},
+            },
+        )
+        if status < http.HTTPStatus.MULTIPLE_CHOICES or status == http.HTTPStatus.NOT_FOUND:
+            return None
+        return _refusal(status, body)
+
+
+def internal_address(node: Mapping[str, Any]) -> str:
+    """InternalIP of a Node object; empty where it has none."""
+    for address in node.get("status", {}).get("addresses") or []:
+        if address.get("type") == "InternalIP":
+            return str(address.get("address", ""))
+    return ""
 
 
 def node_not_ready_reason(node: dict[str, Any] | None) -> str | None:
@@ -108,7 +193,26 @@ def node_not_ready_reason(node: dict[str, Any] | None) -> str | None:
     return "has not reported its state"
 
 
+def _parsed(body: bytes) -> dict[str, Any]:
+    try:
+        document: dict[str, Any] = json.loads(body)
+    except ValueError:
+        raise ApiUnavailableError("the answer is not JSON") from None
+    return document
+
+
 def _reason(error: OSError) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"certificate: {error.verify_message}"
     return str(error.strerror or error)
+
+
+def _refusal(status: int, body: bytes) -> str:
+    """A Status object in one line; its causes say more than its message."""
+    try:
+        parsed = json.loads(body)
+        causes = (parsed.get("details") or {}).get("causes") or []
+        texts = [cause.get("message", "") for cause in causes] or [parsed.get("message", "")]
+    except (ValueError, AttributeError):
+        texts = []
+    return "; ".join(text.strip() for text in texts if text) or f"HTTP {status}"

@@ -42,7 +42,11 @@ def plugins(processes: str) -> list[Plugin]:
 
 def end_orphans() -> list[str]:
     """End the plugins whose engine is gone and return what they were. A plugin of a living engine is left alone."""
-    orphans = [plugin for plugin in plugins(_processes()) if _is_gone(plugin.engine)]
+    orphans = [
+        plugin
+        for plugin in plugins(_processes())
+        if _shares_network(plugin.pid) and _is_gone(plugin.engine)
+    ]
     for number in (signal.SIGTERM, signal.SIGKILL):
         for plugin in orphans:
             with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -61,6 +65,15 @@ def _processes() -> str:
     except (OSError, subprocess.CalledProcessError):
         # Without ps nobody can be told apart; the plugins end by themselves within minutes.
         return ""
+
+
+def _shares_network(pid: int) -> bool:
+    """Whether the process sees the same loopback: one in a container has its engine on another."""
+    try:
+        return os.readlink(f"/proc/{pid}/ns/net") == os.readlink("/proc/self/ns/net")
+    except OSError:
+        # No /proc, so no containers either; or a process that is not ours to end.
+        return not os.path.exists("/proc/self")
 
 
 def _is_gone(engine: tuple[str, int]) -> bool:

@@ -7,6 +7,7 @@ exist into the state, forgets the others, and runs `pulumi refresh` and `pulumi 
 """
 
 import argparse
+import contextlib
 import json
 import os
 import shutil
@@ -19,14 +20,18 @@ from typing import Any
 from hcloud import APIException, Client
 
 from .errors import OxideError
-from .helm_history import drop_pending_revisions
+from .helm_history import drop_revisions
 from .kubernetes_api import KubernetesApi
 from .naming import LABEL_CLUSTER
 from .orphans import end_orphans
 
+API_TIMEOUT = 30
+"""Seconds that Hetzner's API may take for one answer."""
+
 _HCLOUD_PREFIX = "hcloud:index/"
 _SUBNET_TYPE = "hcloud:index/networkSubnet:NetworkSubnet"
 _NETWORK_TYPE = "hcloud:index/network:Network"
+_RELEASE_TYPE = "kubernetes:helm.sh/v3:Release"
 _API_GATE_TYPE = "pulumi-python:dynamic/oxide:ApiGate"
 
 _NEVER_RETURNED = frozenset({"userData", "sshKeys"})
@@ -90,7 +95,12 @@ def _subnet_id(inputs: Mapping[str, Any], client: Client) -> str | None:
     network_id, ip_range = inputs.get("networkId"), inputs.get("ipRange")
     if network_id is None:
         return None
-    network = client.networks.get_by_id(int(network_id))
+    try:
+        network = client.networks.get_by_id(int(network_id))
+    except APIException as error:
+        if error.code == "not_found":
+            return None
+        raise
     ranges = [subnet.ip_range for subnet in network.subnets or []]
     return f"{int(network_id)}-{ip_range}" if ip_range in ranges else None
 
@@ -137,12 +147,14 @@ class PulumiCli:
         """Run a command in the user's terminal and return its exit code."""
         return subprocess.run([self._executable, *args, *self._stack], check=False).returncode
 
-    def read(self, *args: str) -> str | None:
-        """Output of a command, or None if it failed."""
-        done = subprocess.run(
-            [self._executable, *args, *self._stack], check=False, capture_output=True, text=True
-        )
-        return done.stdout if done.returncode == 0 else None
+    def read(self, *args: str) -> str:
+        """
+        Output of a command that must not ask anything.
+
+        Raises:
+            OxideError: It failed; with its last line.
+        """
+        return self._captured(args, None)
 
     def write(self, text: str, *args: str) -> None:
         """
@@ -151,16 +163,20 @@ class PulumiCli:
         Raises:
             OxideError: It failed; with its last line.
         """
+        self._captured(args, text)
+
+    def _captured(self, args: Sequence[str], text: str | None) -> str:
         done = subprocess.run(
-            [self._executable, *args, *self._stack],
+            [self._executable, "--non-interactive", *args, *self._stack],
             check=False,
-            input=text,
+            input=text or "",
             capture_output=True,
             text=True,
         )
         if done.returncode != 0:
             lines = done.stderr.strip().splitlines() or ["no reason given"]
-            raise OxideError(f"pulumi {' '.join(args)} failed: {lines[-1]}")
+            raise OxideError(f"pulumi {' '.join(args)}: {lines[-1].removeprefix('error: ')}")
+        return done.stdout
 
 
 def hetzner_client(pulumi: PulumiCli) -> Client:
@@ -170,28 +186,29 @@ def hetzner_client(pulumi: PulumiCli) -> Client:
     Raises:
         OxideError: The stack has no token.
     """
-    token = (
-        pulumi.read("config", "get", "hcloud:token") or os.environ.get("HCLOUD_TOKEN", "")
-    ).strip()
+    settings = json.loads(pulumi.read("config", "--show-secrets", "--json"))
+    # The environment counts only where the stack says nothing: another project's token would see nothing of ours.
+    token = settings.get("hcloud:token", {}).get("value") or os.environ.get("HCLOUD_TOKEN")
+    endpoint = settings.get("hcloud:endpoint", {}).get("value") or os.environ.get("HCLOUD_ENDPOINT")
     if not token:
         raise OxideError(
             "the stack has no hcloud:token and HCLOUD_TOKEN is not set; "
             "set one: pulumi config set --secret hcloud:token <token>"
         )
-    endpoint = pulumi.read("config", "get", "hcloud:endpoint") or os.environ.get(
-        "HCLOUD_ENDPOINT", ""
-    )
-    if endpoint.strip():
-        return Client(token=token, api_endpoint=endpoint.strip())
-    return Client(token=token)
+    if endpoint:
+        return Client(token=token, api_endpoint=endpoint, timeout=API_TIMEOUT)
+    return Client(token=token, timeout=API_TIMEOUT)
 
 
 def recover(pulumi: PulumiCli, *, confirmed: bool) -> int:
     """Release the lock, settle what was begun, run `pulumi up`. Returns an exit code."""
+    if not confirmed and not _agreed():
+        return 1
     for orphan in end_orphans():
         print(f"ended {orphan}: its pulumi is gone", flush=True)
     # Fails where no lock is left, which is as good.
-    pulumi.read("cancel", "--yes")
+    with contextlib.suppress(OxideError):
+        pulumi.read("cancel", "--yes")
     deployment = _export(pulumi)
     client = hetzner_client(pulumi)
     _clear_helm(pulumi)
@@ -236,30 +253,38 @@ def taken_over(deployment: Mapping[str, Any], found: Mapping[str, str]) -> dict[
     return {**deployment, "deployment": inner}
 
 
+def _agreed() -> bool:
+    print(
+        "This breaks the stack's lock. Make sure that nobody runs `pulumi` on this stack right now, then type yes: ",
+        end="",
+        flush=True,
+    )
+    return sys.stdin.readline().strip().lower() == "yes"
+
+
 def _export(pulumi: PulumiCli, *flags: str) -> dict[str, Any]:
-    exported = pulumi.read("stack", "export", *flags)
-    if exported is None:
-        raise OxideError(
-            "the stack cannot be read: `pulumi stack export` fails; name a stack with --stack or select one"
-        )
-    deployment: dict[str, Any] = json.loads(exported)
+    deployment: dict[str, Any] = json.loads(pulumi.read("stack", "export", *flags))
     return deployment
 
 
 def _clear_helm(pulumi: PulumiCli) -> None:
-    """Drop revisions of Cilium that a killed run left unfinished: Helm refuses to go on beside them."""
+    """
+    Drop revisions of Cilium that stand in the way of the next run.
+
+    Helm refuses to go on beside an unfinished one, and to install beside one that the state does not know.
+    """
     resources = _export(pulumi, "--show-secrets")["deployment"].get("resources") or []
-    for resource in resources:
-        if resource["type"] == _API_GATE_TYPE:
-            kubeconfig = resource["inputs"]["kubeconfig"]
-            try:
-                api = KubernetesApi(json.loads(kubeconfig["plaintext"]), timeout=5)
-                dropped = drop_pending_revisions(api, "kube-system", "cilium")
-            except (OxideError, KeyError, TypeError, ValueError):
-                # A cluster that does not answer has no release that anybody works on.
-                return
-            for name in dropped:
-                print(f"unfinished release {name}: dropped", flush=True)
+    recorded = any(resource["type"] == _RELEASE_TYPE for resource in resources)
+    try:
+        (gate,) = (resource for resource in resources if resource["type"] == _API_GATE_TYPE)
+        kubeconfig = json.loads(gate["inputs"]["kubeconfig"]["plaintext"])
+        api = KubernetesApi(kubeconfig, timeout=5)
+        dropped = drop_revisions(api, "kube-system", "cilium", unfinished_only=recorded)
+    except (OxideError, OSError, KeyError, TypeError, ValueError):
+        # A cluster that does not answer has no release that anybody works on.
+        return
+    for name in dropped:
+        print(f"release revision {name}: dropped", flush=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

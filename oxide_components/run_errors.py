@@ -7,6 +7,8 @@ import pulumi
 
 from .errors import OxideError
 
+_LONGEST = 400
+
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
@@ -21,3 +23,22 @@ def told(function: Callable[_P, _R]) -> Callable[_P, _R]:
             raise pulumi.RunError(str(error)) from None
 
     return wrapper
+
+
+def told_if_failed(output: "pulumi.Output[_R]", what: str, way_out: str) -> "pulumi.Output[_R]":
+    """
+    The same output of a provider's function; its failure reaches the user as one message.
+
+    Args:
+        output: What the function returned.
+        what: What could not be done, as the start of the message.
+        way_out: What to do about it.
+    """
+
+    def fail(error: Exception) -> _R:
+        reason = " ".join(str(error).split())
+        if len(reason) > _LONGEST:
+            reason = f"{reason[:_LONGEST]}..."
+        raise pulumi.RunError(f"{what}: {reason}; {way_out}") from None
+
+    return output.recover(fail)

@@ -13,9 +13,9 @@ from .machine_config import USER_DATA_LIMIT
 from .options import child_options
 from .run_errors import told
 
-_AT_CREATION_ONLY = ["user_data", "image", "ssh_keys", "server_type", "public_nets"]
+_AT_CREATION_ONLY = ["user_data", "image", "location", "ssh_keys", "server_type", "public_nets"]
 """
-Inputs that matter when the server is made. For a changed one of the first three the provider would replace the server,
+Inputs that matter when the server is made. For a changed one of the first four the provider would replace the server,
 for the last two it would power it off hard, for public_nets it would even delete primary IPs.
 """
 

@@ -11,6 +11,8 @@ from typing import Any
 import pulumi
 from pulumiverse_talos import client, machine
 
+from .run_errors import told_if_failed
+
 MachineSecrets = Mapping[str, Any]
 """Machine secrets as TalosSecrets returns them."""
 
@@ -30,7 +32,7 @@ def machine_configuration(
     parent: pulumi.Resource,
 ) -> pulumi.Output[str]:
     """The whole machine config of one node as YAML (secret)."""
-    result = machine.get_configuration_output(
+    generated = machine.get_configuration_output(
         cluster_name=cluster_name,
         cluster_endpoint=cluster_endpoint,
         machine_type=machine_type,
@@ -42,6 +44,11 @@ def machine_configuration(
         docs=False,
         examples=False,
         opts=pulumi.InvokeOutputOptions(parent=parent),
+    )
+    result = told_if_failed(
+        generated,
+        f"Talos refuses the machine config of a {machine_type} node",
+        "correct configPatches, controlPlaneConfigPatches, workerConfigPatches or the pool's configPatches",
     )
     return pulumi.Output.secret(result.machine_configuration)
 

@@ -14,6 +14,8 @@ from .errors import OxideError
 
 _running: set[subprocess.Popen[str]] = set()
 _running_lock = threading.Lock()
+_directories: set[tempfile.TemporaryDirectory[str]] = set()
+"""Where credentials lie right now."""
 
 
 class TalosError(OxideError):
@@ -48,6 +50,7 @@ class Talosctl:
 
     def __enter__(self) -> Self:
         self._directory = tempfile.TemporaryDirectory(prefix="oxide-")
+        _directories.add(self._directory)
         descriptor = os.open(self._config_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w") as file:
             file.write(self._talosconfig)
@@ -61,6 +64,7 @@ class Talosctl:
     ) -> None:
         if self._directory is not None:
             self._directory.cleanup()
+            _directories.discard(self._directory)
             self._directory = None
 
     @property
@@ -102,10 +106,12 @@ class Talosctl:
 
 
 def end_running() -> None:
-    """End every talosctl that this process started and that still runs."""
+    """End every talosctl that this process started, and remove its credentials; for a process about to end itself."""
     with _running_lock:
         for process in _running:
             process.kill()
+    for directory in tuple(_directories):
+        directory.cleanup()
 
 
 def _run(command: Sequence[str], timeout: float) -> tuple[int, str, str]:

@@ -3,7 +3,9 @@
 import json
 import stat
 import sys
+import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -80,23 +82,38 @@ def _props() -> dict[str, Any]:
     }
 
 
-def _answers(states: dict[int, str | None], bootstrap_says: str = "done") -> dict[str, str]:
+def _answers(holds_data: dict[int, bool | None], bootstrap_says: str = "done") -> dict[str, str]:
+    """Answers of control planes with data (True), without (False), or silent (None)."""
     answers = {}
-    for index, state in states.items():
-        if state is None:
+    for index, data in holds_data.items():
+        if data is None:
             continue
         node = f"10.0.0.1{index}"
         answers |= {
-            f"{node} version": "Server: v1.13.9",
-            f"{node} service etcd": f"NODE     {node}\nID       etcd\nSTATE    {state}\nHEALTH   ?",
+            f"{node} list /var/lib/etcd": "NODE   NAME\n.\nmember" if data else "NODE   NAME\n.",
             f"{node} bootstrap": bootstrap_says,
-            f"{node} etcd members": "member" if state == "Running" else "error: no etcd",
+            f"{node} etcd members": "member" if data else "error: no etcd",
         }
     return answers
 
 
+EMPTY: dict[int, bool | None] = {1: False, 2: False, 3: False}
+
+
 def test_a_fresh_cluster_is_bootstrapped_once_on_the_first_control_plane(talos: FakeTalos) -> None:
-    talos.answer(_answers({1: "Preparing", 2: "Preparing", 3: "Preparing"}))
+    talos.answer(_answers(EMPTY))
+
+    BootstrapProvider().create(_props())
+
+    assert talos.calls("bootstrap") == ["10.0.0.11 bootstrap"]
+
+
+def test_a_node_whose_etcd_directory_does_not_exist_yet_holds_no_data(talos: FakeTalos) -> None:
+    missing = (
+        "error: rpc error: code = Unknown desc = lstat /var/lib/etcd: no such file or directory"
+    )
+    answers = _answers(EMPTY)
+    talos.answer({**answers, **{key: missing for key in answers if " list " in key}})
 
     BootstrapProvider().create(_props())
 
@@ -104,9 +121,8 @@ def test_a_fresh_cluster_is_bootstrapped_once_on_the_first_control_plane(talos: 
 
 
 @pytest.mark.parametrize("member", [1, 2, 3])
-def test_a_member_anywhere_means_success_without_a_call(talos: FakeTalos, member: int) -> None:
-    states: dict[int, str | None] = {1: "Preparing", 2: "Preparing", 3: "Preparing"}
-    talos.answer(_answers({**states, member: "Running"}))
+def test_data_anywhere_means_success_without_a_call(talos: FakeTalos, member: int) -> None:
+    talos.answer(_answers({**EMPTY, member: True}))
 
     BootstrapProvider().create(_props())
 
@@ -117,8 +133,7 @@ def test_a_member_anywhere_means_success_without_a_call(talos: FakeTalos, member
 def test_a_control_plane_that_does_not_answer_is_a_refusal_that_names_it(
     talos: FakeTalos, silent: int
 ) -> None:
-    states: dict[int, str | None] = {1: "Preparing", 2: "Preparing", 3: "Preparing"}
-    talos.answer(_answers({**states, silent: None}))
+    talos.answer(_answers({**EMPTY, silent: None}))
 
     with pytest.raises(OxideError, match=f"demo-cp-{silent}"):
         BootstrapProvider().create(_props())
@@ -126,8 +141,10 @@ def test_a_control_plane_that_does_not_answer_is_a_refusal_that_names_it(
     assert talos.calls("bootstrap") == []
 
 
-def test_a_failing_etcd_is_never_bootstrapped_around(talos: FakeTalos) -> None:
-    talos.answer(_answers({1: "Preparing", 2: "Failed", 3: "Preparing"}))
+def test_a_restarting_etcd_is_never_bootstrapped_around(talos: FakeTalos) -> None:
+    answers = _answers({**EMPTY, 2: True})
+    answers["10.0.0.12 etcd members"] = "error: etcd is starting"
+    talos.answer(answers)
 
     with pytest.raises(OxideError, match="etcd"):
         BootstrapProvider().create(_props())
@@ -137,18 +154,40 @@ def test_a_failing_etcd_is_never_bootstrapped_around(talos: FakeTalos) -> None:
 
 def test_an_answer_lost_earlier_counts_as_bootstrapped(talos: FakeTalos) -> None:
     refusal = "error: rpc error: code = AlreadyExists desc = etcd data directory is not empty"
-    answers = _answers({1: "Preparing", 2: "Preparing", 3: "Preparing"}, refusal)
+    answers = _answers(EMPTY, refusal)
     answers["10.0.0.11 etcd members"] = "member"
     talos.answer(answers)
 
     BootstrapProvider().create(_props())
 
 
-def test_another_refusal_of_the_node_is_shown_in_one_line(talos: FakeTalos) -> None:
-    refusal = "error: rpc error: code = FailedPrecondition desc = time is not in sync yet"
-    talos.answer(_answers({1: "Preparing", 2: "Preparing", 3: "Preparing"}, refusal))
+@pytest.mark.parametrize("reason", ["bootstrap is not available yet", "time is not in sync yet"])
+def test_a_node_that_still_boots_is_waited_for(
+    talos: FakeTalos, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusal = f"error: rpc error: code = FailedPrecondition desc = {reason}"
+    talos.answer(_answers(EMPTY, refusal))
+    monkeypatch.setattr(bootstrap, "ETCD_TIMEOUT", 30.0)
+    ready = iter([_answers(EMPTY)])
 
-    with pytest.raises(OxideError, match="time is not in sync") as caught:
+    def pause(_seconds: float) -> None:
+        for answers in ready:
+            talos.answer(answers)
+            break
+
+    clock = SimpleNamespace(monotonic=time.monotonic, sleep=pause)
+    monkeypatch.setattr("oxide_components.dynamic_provider.time", clock)
+
+    BootstrapProvider().create(_props())
+
+    assert len(talos.calls("bootstrap")) == 2
+
+
+def test_a_final_refusal_of_the_node_is_shown_in_one_line(talos: FakeTalos) -> None:
+    refusal = "error: rpc error: code = PermissionDenied desc = not authorized"
+    talos.answer(_answers(EMPTY, refusal))
+
+    with pytest.raises(OxideError, match="not authorized") as caught:
         BootstrapProvider().create(_props())
 
     assert "\n" not in str(caught.value)

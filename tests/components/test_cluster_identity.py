@@ -74,6 +74,13 @@ def test_all_changes_are_refused_in_one_error() -> None:
     assert "clusterName" in failure.reason
 
 
+def test_a_talos_older_than_the_contract_is_refused() -> None:
+    (failure,) = provider.check(_recorded(), {**BORN, "talos_version": "v1.12.4"}).failures
+
+    assert "oxide:talosVersion: v1.12.4" in failure.reason
+    assert "v1.13.0 or newer" in failure.reason
+
+
 def test_what_an_older_release_did_not_record_is_no_change() -> None:
     old = _recorded()
     del old["network_zone"]

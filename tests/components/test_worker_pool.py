@@ -68,6 +68,7 @@ def test_no_setting_of_a_live_worker_can_replace_or_power_off_its_server(
 
     assert sorted(server.ignore_changes) == [
         "image",
+        "location",
         "publicNets",
         "serverType",
         "sshKeys",

@@ -64,6 +64,29 @@ def test_a_missing_image_is_named_before_anything_is_made(stack: Stack) -> None:
     assert stack.cloud_objects() == {}
 
 
+def test_a_patch_that_talos_refuses_is_named_without_a_traceback(stack: Stack) -> None:
+    stack.set("configPatches", '[{"machine": {"kublet": {}}}]')
+    # Secrets exist only after a first `up`: before, machine configs are unknown in the preview.
+    run = stack.run("up", "--yes", "--skip-preview")
+    stack.unset("configPatches")
+
+    assert run.code != 0
+    assert "Talos refuses the machine config" in run.text
+    assert "configPatches" in run.text
+    assert TRACEBACK not in run.text
+    assert "servers" not in stack.cloud_objects()
+
+
+def test_a_wrong_token_is_named_without_a_traceback(stack: Stack) -> None:
+    stack.ok("config", "set", "--secret", "hcloud:token", "x" * 64)
+    run = stack.run("preview")
+    stack.ok("config", "set", "--secret", "hcloud:token", stack.lab.token)
+
+    assert run.code != 0
+    assert "check hcloud:token" in run.text
+    assert TRACEBACK not in run.text
+
+
 def test_a_failing_server_is_an_error_without_traceback_and_the_next_up_resumes(
     stack: Stack, faults: Callable[[dict[str, Any]], None]
 ) -> None:

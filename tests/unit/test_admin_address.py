@@ -1,8 +1,10 @@
 """Detection of the operator's own address."""
 
+import http.client
+
 import pytest
 
-from oxide_components.admin_address import detect_admin_cidrs
+from oxide_components.admin_address import detect_admin_cidrs, stranger_address
 from oxide_components.errors import OxideError
 
 
@@ -23,8 +25,37 @@ def test_ipv4_is_one_address_and_ipv6_its_site() -> None:
     ]
 
 
-def test_one_family_is_enough() -> None:
+def test_ipv4_is_enough() -> None:
     assert detect_admin_cidrs(_answers("93.184.216.34", None)) == ["93.184.216.34/32"]
+
+
+def test_ipv6_alone_would_lock_the_operator_out() -> None:
+    with pytest.raises(OxideError, match="IPv4"):
+        detect_admin_cidrs(_answers(None, "2606:2800:220:1::5"))
+
+
+def test_a_proxy_that_speaks_nonsense_is_an_error_like_any_other() -> None:
+    def fetch(_url: str) -> str:
+        raise http.client.BadStatusLine("<html>")
+
+    with pytest.raises(OxideError, match="adminCidrs"):
+        detect_admin_cidrs(fetch)
+
+
+@pytest.mark.parametrize(
+    ("cidrs", "stranger"),
+    [
+        (["93.184.216.34/32"], None),
+        (["2606:2800:220:1::/64", "93.184.0.0/16"], None),
+        (["192.0.2.1/32"], "93.184.216.34"),
+    ],
+)
+def test_an_address_that_is_not_admitted_is_told(cidrs: list[str], stranger: str | None) -> None:
+    assert stranger_address(cidrs, _answers("93.184.216.34", None)) == stranger
+
+
+def test_an_unknown_address_is_no_warning() -> None:
+    assert stranger_address(["192.0.2.1/32"], _answers(None, None)) is None
 
 
 @pytest.mark.parametrize("answer", [None, "<html>", "10.0.0.1", ""])

@@ -752,3 +752,9 @@ def _problems(values: dict[str, Any], secret_keys: list[str] | None = None) -> t
     with pytest.raises(ConfigError) as raised:
         ClusterConfig.parse(raw(values), secret_keys=secret_keys or ())
     return raised.value.problems
+
+
+def test_a_patch_with_host_names_of_the_wrong_type_is_no_crash() -> None:
+    text = "apiVersion: v1alpha1\nkind: StaticHostConfig\nname: 1.2.3.4\nhostnames: 5"
+
+    assert ClusterConfig.parse(raw({**patch(text)})).config_patches == (text,)

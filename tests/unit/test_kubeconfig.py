@@ -52,7 +52,8 @@ def test_credentials_never_show_the_key() -> None:
 
 @pytest.mark.parametrize("text", ["", "{", "clusters: []", "users: [{name: u, user: {token: t}}]"])
 def test_what_is_no_kubeconfig_is_refused_without_quoting_it(text: str) -> None:
-    with pytest.raises(OxideError, match="not a kubeconfig") as caught:
-        credentials(text)
+    for read in (credentials, lambda raw: people_kubeconfig(raw, "demo", CONTROL_PLANES, None)):
+        with pytest.raises(OxideError, match="not a kubeconfig") as caught:
+            read(text)
 
-    assert caught.value.__cause__ is None
+        assert caught.value.__cause__ is None
