@@ -8,8 +8,8 @@ from oxide_components.program import (
     load_config,
     quiet_interrupts,
     save_commands,
-    warn_of_new_address,
     wanted_versions,
+    warn_of_new_address,
 )
 
 quiet_interrupts()

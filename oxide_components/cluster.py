@@ -8,6 +8,7 @@ import pulumi
 import pulumi_hcloud as hcloud
 import pulumi_kubernetes as kubernetes
 
+from . import naming
 from .cilium_release import CiliumRelease, CiliumReleaseArgs
 from .cilium_values import cilium_values
 from .cluster_args import ClusterArgs
@@ -21,6 +22,7 @@ from .kubeprism import KUBEPRISM_HOST, KUBEPRISM_PORT
 from .network import Network, NetworkArgs
 from .node import Node
 from .node_info import NodeInfo
+from .roster import RosterNode
 from .run_errors import told, told_if_failed
 from .talos_secrets import TalosSecrets, TalosSecretsArgs
 from .worker_pool import TaintArgs, WorkerPool, WorkerPoolArgs
@@ -80,8 +82,11 @@ def create_cluster(config: ClusterConfig) -> Cluster:
             firewall_ids=[firewall.control_plane_id],
             client_configuration=secrets.client_configuration,
             config_patches=config.control_plane_config_patches,
+            workers=_roster_workers(config),
+            drain_timeout=config.drain_timeout,
         ),
-        born,
+        # An operator whose address has changed is let in before anything needs the cluster.
+        pulumi.ResourceOptions(depends_on=[identity, firewall]),
         protect=protect,
     )
     worker_pools = tuple(
@@ -101,7 +106,7 @@ def create_cluster(config: ClusterConfig) -> Cluster:
                 taints=_taints(pool),
                 config_patches=[*config.worker_config_patches, *pool.config_patches],
             ),
-            born,
+            pulumi.ResourceOptions(depends_on=[identity, control_plane.roster]),
         )
         for pool in config.worker_pools
         # An architecture without nodes needs no image.
@@ -228,6 +233,19 @@ def _cluster_args(
         schedulable_control_planes=config.workers == 0,
         config_patches=config.config_patches,
     )
+
+
+def _roster_workers(config: ClusterConfig) -> list[RosterNode]:
+    return [
+        RosterNode(
+            name=naming.server_name(config.cluster_name, pool.name, index),
+            role=naming.ROLE_WORKER,
+            pool=pool.name,
+            index=index,
+        )
+        for pool in config.worker_pools
+        for index in range(1, pool.count + 1)
+    ]
 
 
 def _taints(pool: WorkerPoolConfig) -> list[TaintArgs]:

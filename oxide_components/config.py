@@ -74,6 +74,8 @@ class ClusterConfig:
     control_plane_config_patches: tuple[str, ...]
     worker_config_patches: tuple[str, ...]
     metadata_access: tuple[MetadataAccess, ...]
+    drain_timeout: int
+    """Seconds that the drain of one leaving node may take."""
     deletion_protection: bool
     secret_keys: frozenset[str] = frozenset()
     """Keys that the stack stores encrypted; what is made from their values must be secret too."""

@@ -47,6 +47,7 @@ def read(reader: Reader, stack: str) -> tuple[dict[str, Any], list[Problem]]:
         ("workerConfigPatches", "worker_config_patches"),
     ):
         fields[name] = read_patches(reader, key, reader.array(key), cluster_name)
+    fields["drain_timeout"] = reader.integer("drainTimeout", 1, 86400)
     fields["deletion_protection"] = reader.boolean("deletionProtection")
     check_limits(reader, fields)
     warnings += [

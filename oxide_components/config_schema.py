@@ -67,6 +67,7 @@ SETTINGS: Final = (
     Setting(key="configPatches", kind="array", may_be_secret=True),
     Setting(key="controlPlaneConfigPatches", kind="array", may_be_secret=True),
     Setting(key="workerConfigPatches", kind="array", may_be_secret=True),
+    Setting(key="drainTimeout", kind="integer", default=600),
     Setting(key="deletionProtection", kind="boolean", default=True),
 )
 

@@ -15,6 +15,7 @@ from .kubeconfig import API_PORT, people_kubeconfig
 from .machine_config import NodeSettings, control_plane_documents
 from .node_info import NodeInfo
 from .options import child_options
+from .roster import DRAIN_TIMEOUT, Roster, RosterControlPlane, RosterNode
 from .run_errors import told
 from .server import placement_groups, talos_server
 from .talos_api import ClientConfiguration, talosconfig
@@ -39,6 +40,10 @@ class ControlPlaneArgs(TypedDict):
     """Talos client credentials, as TalosSecrets returns them."""
     config_patches: NotRequired[Sequence[str]]
     """Strategic merge patches for control planes only, as YAML. Default: none."""
+    workers: NotRequired[Sequence[RosterNode]]
+    """The cluster's workers, so that those that are no longer wanted leave before their servers go. Default: none."""
+    drain_timeout: NotRequired[int]
+    """Seconds that the drain of one leaving node may take. Default: 600."""
 
 
 class ControlPlane(pulumi.ComponentResource):
@@ -52,6 +57,8 @@ class ControlPlane(pulumi.ComponentResource):
     """URL of the Kubernetes API for people."""
     nodes: list[NodeInfo]
     """The control planes, in index order."""
+    roster: Roster
+    """The nodes of the whole cluster. Worker pools have to depend on it."""
     kubeconfig: pulumi.Output[str]
     """Kubeconfig of an administrator, with one context per control plane (secret). Known once the API serves."""
     provider_kubeconfig: pulumi.Output[str]
@@ -79,17 +86,52 @@ class ControlPlane(pulumi.ComponentResource):
             parent=self,
             parent_opts=opts,
         )
-        self.nodes = [
-            self._node(name, args, opts, index, groups, protect=protect and index == 1)
+        primary_ips = [
+            self._primary_ip(name, args, opts, index, protect=protect and index == 1)
             for index in range(1, len(addresses) + 1)
         ]
+        public_addresses = [primary_ip.ip_address for primary_ip in primary_ips]
         self.talosconfig = talosconfig(
             cluster_name=cluster["name"],
             client_configuration=args["client_configuration"],
-            endpoints=[node["public_address"] for node in self.nodes],
-            nodes=[node["private_address"] for node in self.nodes],
+            endpoints=public_addresses,
+            nodes=addresses,
             parent=self,
         )
+        names = [
+            naming.server_name(cluster["name"], naming.CONTROL_PLANE_POOL, index)
+            for index in range(1, len(addresses) + 1)
+        ]
+        self.roster = Roster(
+            f"{name}-roster",
+            cluster_name=cluster["name"],
+            nodes=[
+                *(
+                    RosterNode(
+                        name=server_name,
+                        role=naming.ROLE_CONTROL_PLANE,
+                        pool=naming.CONTROL_PLANE_POOL,
+                        index=index,
+                    )
+                    for index, server_name in enumerate(names, start=1)
+                ),
+                *args.get("workers", ()),
+            ],
+            control_planes=[
+                RosterControlPlane(name=server_name, private_address=private, public_address=public)
+                for server_name, private, public in zip(
+                    names, addresses, public_addresses, strict=True
+                )
+            ],
+            talosconfig=self.talosconfig,
+            drain_timeout=args.get("drain_timeout", DRAIN_TIMEOUT),
+            opts=child_options(self, opts),
+        )
+        ready = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=[self.roster]))
+        self.nodes = [
+            self._node(name, args, ready, index, groups, primary_ip, protect=protect and index == 1)
+            for index, primary_ip in enumerate(primary_ips, start=1)
+        ]
         bootstrap = Bootstrap(
             f"{name}-bootstrap",
             cluster_name=cluster["name"],
@@ -152,6 +194,29 @@ class ControlPlane(pulumi.ComponentResource):
             )
         )
 
+    def _primary_ip(
+        self,
+        name: str,
+        args: ControlPlaneArgs,
+        opts: pulumi.ResourceOptions | None,
+        index: int,
+        *,
+        protect: bool,
+    ) -> hcloud.PrimaryIp:
+        """An address that stays when its server goes, so that a replaced control plane has its old one."""
+        cluster = args["cluster"]["name"]
+        server_name = naming.server_name(cluster, naming.CONTROL_PLANE_POOL, index)
+        return hcloud.PrimaryIp(
+            f"{name}-{index}-ipv4",
+            name=f"{server_name}-ipv4",
+            type="ipv4",
+            auto_delete=False,
+            location=args["location"],
+            labels=_labels(cluster, index),
+            # The address belongs to the server, which stays where it is.
+            opts=child_options(self, opts, protect=protect, ignore_changes=["location"]),
+        )
+
     def _node(
         self,
         name: str,
@@ -159,29 +224,14 @@ class ControlPlane(pulumi.ComponentResource):
         opts: pulumi.ResourceOptions | None,
         index: int,
         groups: Sequence[hcloud.PlacementGroup],
+        primary_ip: hcloud.PrimaryIp,
         *,
         protect: bool,
     ) -> NodeInfo:
         cluster = args["cluster"]
         address = cluster["control_plane_addresses"][index - 1]
         server_name = naming.server_name(cluster["name"], naming.CONTROL_PLANE_POOL, index)
-        labels = naming.labels(
-            cluster["name"],
-            role=naming.ROLE_CONTROL_PLANE,
-            pool=naming.CONTROL_PLANE_POOL,
-            index=index,
-        )
-        # Kept when the server goes, so that a replaced control plane has its old address.
-        primary_ip = hcloud.PrimaryIp(
-            f"{name}-{index}-ipv4",
-            name=f"{server_name}-ipv4",
-            type="ipv4",
-            auto_delete=False,
-            location=args["location"],
-            labels=labels,
-            # The address belongs to the server, which stays where it is.
-            opts=child_options(self, opts, protect=protect, ignore_changes=["location"]),
-        )
+        labels = _labels(cluster["name"], index)
         node = NodeSettings(name=server_name, pool=naming.CONTROL_PLANE_POOL)
         server = talos_server(
             f"{name}-{index}",
@@ -214,6 +264,12 @@ class ControlPlane(pulumi.ComponentResource):
             public_address=primary_ip.ip_address,
             server=server,
         )
+
+
+def _labels(cluster: str, index: int) -> dict[str, str]:
+    return naming.labels(
+        cluster, role=naming.ROLE_CONTROL_PLANE, pool=naming.CONTROL_PLANE_POOL, index=index
+    )
 
 
 def _after(gate: ApiGate, kubeconfig: pulumi.Output[str]) -> pulumi.Output[str]:

@@ -61,6 +61,8 @@ class FakeTalos:
 @pytest.fixture
 def talos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeTalos:
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    # Locks are machine-wide: another test run must not stop this one.
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setattr(bootstrap, "BOOT_TIMEOUT", 0.0)
     monkeypatch.setattr(bootstrap, "ETCD_TIMEOUT", 0.0)
     return FakeTalos(tmp_path)

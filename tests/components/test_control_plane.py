@@ -47,6 +47,7 @@ def test_a_control_plane_declares_exactly_its_parts(built: _Built) -> None:
         + [(SERVER, f"cp-{index}") for index in (1, 2, 3)]
         + [(PRIMARY_IP, f"cp-{index}-ipv4") for index in (1, 2, 3)]
         + [(f"{DYNAMIC}Bootstrap", "cp-bootstrap"), (f"{DYNAMIC}ApiGate", "cp-api")]
+        + [(f"{DYNAMIC}Roster", "cp-roster")]
         + [("talos:cluster/kubeconfig:Kubeconfig", "cp-kubeconfig")]
     )
 
@@ -68,6 +69,14 @@ def test_only_the_first_control_plane_and_its_address_are_protected(built: _Buil
 
     # What scaling removes must never be protected, or it could not be removed.
     assert protected == ["cp-1", "cp-1-ipv4"]
+
+
+def test_every_server_waits_for_the_roster_which_waits_for_none(built: _Built) -> None:
+    roster = built.recorder.named("cp-roster")
+
+    assert not {"cp-1", "cp-2", "cp-3"} & set(roster.dependencies)
+    for index in (1, 2, 3):
+        assert "cp-roster" in built.recorder.named(f"cp-{index}", SERVER).dependencies
 
 
 def test_the_bootstrap_knows_every_control_plane_and_waits_for_its_server(built: _Built) -> None:

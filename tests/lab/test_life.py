@@ -137,7 +137,8 @@ def test_five_workers_add_exactly_three_servers_and_their_nodes(life: Stack) -> 
         [f"worker-{i}" for i in (3, 4, 5)] + [f"node-life-worker-{i}" for i in (3, 4, 5)]
     )
     assert {urn: after.get(urn) for urn in before} == before
-    assert run.changes == {"created": 6}
+    # The roster is the list of nodes.
+    assert run.changes == {"created": 6, "updated": 1}
     assert len(life.ready_nodes()) == 8
 
 

@@ -242,6 +242,8 @@ BAD = [
         "use a /24",
     ),
     Bad({"workers": 30}, "podCidr", "10.0.16.0/20", "32 nodes at /25", "larger podCidr"),
+    Bad({"drainTimeout": 0}, "drainTimeout", "0", "", ""),
+    Bad({"drainTimeout": "10m"}, "drainTimeout", "10m", "whole number", ""),
     Bad({"nodeCidrMaskSize": 19}, "nodeCidrMaskSize", "19", "does not cut", "20 to 28"),
     Bad({"nodeCidrMaskSize": 30}, "nodeCidrMaskSize", "30", "does not cut", "20 to 28"),
     Bad({"nodeCidrMaskSize": "/25"}, "nodeCidrMaskSize", "/25", "whole number", "1 to 32"),

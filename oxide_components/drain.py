@@ -1,0 +1,118 @@
+"""Draining: emptying a node through the eviction API, which keeps to every PodDisruptionBudget."""
+
+import time
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+from .errors import OxideError
+from .kubernetes_api import ApiUnavailableError, KubernetesApi, node_not_ready_reason
+
+_MIRROR = "kubernetes.io/config.mirror"
+_FINISHED = frozenset({"Succeeded", "Failed"})
+_KEEPS_AWAY = frozenset({"NoSchedule", "NoExecute"})
+_PODS_NAMED = 5
+
+
+def must_go(pod: Mapping[str, Any]) -> bool:
+    """Whether a drain has to move a pod: not those of DaemonSets, static ones and finished ones."""
+    metadata = pod.get("metadata", {})
+    owners = metadata.get("ownerReferences") or []
+    return not (
+        _MIRROR in (metadata.get("annotations") or {})
+        or any(owner.get("kind") == "DaemonSet" for owner in owners)
+        or pod.get("status", {}).get("phase") in _FINISHED
+    )
+
+
+def takes_pods_of(node: Mapping[str, Any], leaver: Mapping[str, Any]) -> bool:
+    """Whether pods of `leaver` can run on `node`: it is Ready, schedulable and keeps no more pods away."""
+    return (
+        not node.get("spec", {}).get("unschedulable")
+        and node_not_ready_reason(dict(node)) is None
+        and _taints(node) <= _taints(leaver)
+    )
+
+
+def has_refuge(
+    nodes: Collection[Mapping[str, Any]], leaver: Mapping[str, Any], leaving: Collection[str]
+) -> bool:
+    """
+    Whether the pods of a leaving node have somewhere to go.
+
+    Args:
+        nodes: All Node objects.
+        leaver: The one that leaves.
+        leaving: Names of all nodes that leave in the same run.
+    """
+    return any(
+        node["metadata"]["name"] not in leaving and takes_pods_of(node, leaver) for node in nodes
+    )
+
+
+def drain(
+    api: KubernetesApi,
+    node: str,
+    timeout: float,
+    progress: Callable[[str], None],
+    interval: float = 1,
+) -> None:
+    """
+    Evict every pod of a cordoned node and wait until they are gone.
+
+    Args:
+        node: Name of the node.
+        timeout: Seconds until it fails.
+        progress: Gets what is waited for, whenever that changes.
+        interval: Seconds between two rounds.
+
+    Raises:
+        OxideError: Time is up; the text names the pods and what holds them.
+    """
+    end = time.monotonic() + timeout
+    shown = ""
+    while True:
+        try:
+            holding = _round(api, node)
+        except ApiUnavailableError as error:
+            holding = {"the Kubernetes API": str(error)}
+        if not holding:
+            return
+        if time.monotonic() >= end:
+            raise OxideError(f"not drained within {timeout:.0f} s: {_listed(holding)}")
+        text = f"draining: {_listed(holding)}"
+        if text != shown:
+            progress(text)
+            shown = text
+        time.sleep(interval)
+
+
+def _round(api: KubernetesApi, node: str) -> dict[str, str]:
+    """One eviction for every pod that still has to go; what remains and why."""
+    holding = {}
+    for pod in api.items(f"/api/v1/pods?fieldSelector=spec.nodeName%3D{node}"):
+        if not must_go(pod):
+            continue
+        metadata = pod["metadata"]
+        reason = None
+        if not metadata.get("deletionTimestamp"):
+            reason = api.evict(metadata["namespace"], metadata["name"])
+        holding[f"pod {metadata['namespace']}/{metadata['name']}"] = reason or "is terminating"
+    return holding
+
+
+def _listed(holding: Mapping[str, str]) -> str:
+    # What a budget refuses says more than what will end by itself.
+    ordered = sorted(holding.items(), key=lambda item: item[1] == "is terminating")
+    texts = [f"{name} ({reason.rstrip('.')})" for name, reason in ordered[:_PODS_NAMED]]
+    more = len(ordered) - _PODS_NAMED
+    return ", ".join([*texts, f"{more} more"] if more > 0 else texts)
+
+
+def _taints(node: Mapping[str, Any]) -> set[tuple[str, str]]:
+    return {
+        (taint.get("key", ""), taint.get("value", "") or "")
+        for taint in node.get("spec", {}).get("taints") or []
+        # Every cordoned node has this one, and it says no more than `unschedulable`.
+        if taint.get("effect") in _KEEPS_AWAY
+        and taint.get("key") != "node.kubernetes.io/unschedulable"
+    }

@@ -1,0 +1,161 @@
+"""Draining: what goes, what stays, and what is said about pods that do not."""
+
+from typing import Any
+
+import pytest
+
+from oxide_components.drain import drain, has_refuge, must_go
+from oxide_components.errors import OxideError
+from oxide_components.kubernetes_api import ApiUnavailableError
+
+
+def _pod(name: str, *, owner: str = "ReplicaSet", phase: str = "Running", **metadata: Any) -> Any:
+    return {
+        "metadata": {
+            "name": name,
+            "namespace": "default",
+            "ownerReferences": [{"kind": owner}],
+            **metadata,
+        },
+        "status": {"phase": phase},
+    }
+
+
+def _node(name: str, *, ready: bool = True, **spec: Any) -> dict[str, Any]:
+    status = "True" if ready else "Unknown"
+    return {
+        "metadata": {"name": name},
+        "spec": spec,
+        "status": {"conditions": [{"type": "Ready", "status": status}]},
+    }
+
+
+class FakeApi:
+    """Pods of one node. An evicted pod is gone in the next round, unless a budget holds it."""
+
+    def __init__(self, *pods: Any, held: dict[str, str] | None = None) -> None:
+        self.pods = {pod["metadata"]["name"]: pod for pod in pods}
+        self.held = held or {}
+        self.evicted: list[str] = []
+        self.silent = 0
+
+    def items(self, path: str) -> list[Any]:
+        if self.silent:
+            self.silent -= 1
+            raise ApiUnavailableError("https://192.0.2.1:6443: timed out")
+        assert path == "/api/v1/pods?fieldSelector=spec.nodeName%3Ddemo-worker-1"
+        for name in self.evicted:
+            self.pods.pop(name, None)
+        return list(self.pods.values())
+
+    def evict(self, namespace: str, pod: str) -> str | None:
+        assert namespace == "default"
+        if pod in self.held:
+            return self.held[pod]
+        self.evicted.append(pod)
+        return None
+
+
+def _drain(api: FakeApi, timeout: float = 5) -> list[str]:
+    said: list[str] = []
+    drain(api, "demo-worker-1", timeout, said.append, interval=0)  # type: ignore[arg-type]
+    return said
+
+
+@pytest.mark.parametrize(
+    "pod",
+    [
+        _pod("agent", owner="DaemonSet"),
+        _pod("kube-apiserver", annotations={"kubernetes.io/config.mirror": "hash"}),
+        _pod("job", owner="Job", phase="Succeeded"),
+        _pod("job", owner="Job", phase="Failed"),
+    ],
+)
+def test_pods_that_belong_to_the_node_or_are_finished_stay(pod: Any) -> None:
+    api = FakeApi(pod)
+    _drain(api)
+
+    assert api.evicted == []
+
+
+def test_a_pod_without_owner_goes_too() -> None:
+    pod = _pod("lonely")
+    del pod["metadata"]["ownerReferences"]
+
+    assert must_go(pod)
+
+
+def test_every_other_pod_is_evicted_once_and_waited_for() -> None:
+    api = FakeApi(_pod("one"), _pod("two"))
+    _drain(api)
+
+    assert api.pods == {}
+    assert api.evicted == ["one", "two"]
+
+
+def test_a_pod_that_is_terminating_is_waited_for_and_not_evicted_again() -> None:
+    api = FakeApi(_pod("slow", deletionTimestamp="now"))
+
+    with pytest.raises(OxideError, match=r"pod default/slow \(is terminating\)"):
+        _drain(api, timeout=0)
+
+    assert api.evicted == []
+
+
+def test_a_pod_that_a_budget_holds_is_named_with_its_budget() -> None:
+    api = FakeApi(_pod("free"), _pod("held"), held={"held": "The disruption budget web needs 3."})
+
+    with pytest.raises(OxideError) as caught:
+        _drain(api, timeout=0.05)
+
+    assert "not drained within 0 s: pod default/held (The disruption budget web needs 3)" in str(
+        caught.value
+    )
+
+
+def test_a_long_list_of_pods_is_cut_and_counted() -> None:
+    held = {f"pod-{number}": "budget" for number in range(9)}
+    api = FakeApi(*(_pod(name) for name in held), held=held)
+
+    with pytest.raises(OxideError, match=r"4 more$"):
+        _drain(api, timeout=0)
+
+
+def test_an_api_that_is_silent_for_a_while_does_not_end_a_drain() -> None:
+    api = FakeApi(_pod("one"))
+    api.silent = 2
+    said = _drain(api)
+
+    assert api.pods == {}
+    assert any("timed out" in text for text in said)
+
+
+_GPU = [{"key": "gpu", "value": "yes", "effect": "NoSchedule"}]
+_CONTROL_PLANE = [{"key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule"}]
+
+
+@pytest.mark.parametrize(
+    ("other", "refuge"),
+    [
+        (_node("demo-worker-2"), True),
+        (_node("demo-worker-2", ready=False), False),
+        (_node("demo-worker-2", unschedulable=True), False),
+        (_node("demo-worker-3"), False),
+        (_node("demo-gpu-1", taints=_GPU), False),
+        (_node("demo-cp-1", taints=_CONTROL_PLANE), False),
+        (_node("demo-cp-1"), True),
+    ],
+    ids=["worker", "not-ready", "cordoned", "leaves-too", "tainted", "control-plane", "open"],
+)
+def test_pods_find_refuge_only_on_a_node_that_takes_and_keeps_them(
+    other: dict[str, Any], refuge: bool
+) -> None:
+    leaver = _node("demo-worker-1", unschedulable=True)
+
+    assert has_refuge([leaver, other], leaver, {"demo-worker-1", "demo-worker-3"}) is refuge
+
+
+def test_a_tainted_node_is_a_refuge_for_pods_of_a_node_with_the_same_taint() -> None:
+    leaver = _node("demo-gpu-2", taints=_GPU)
+
+    assert has_refuge([leaver, _node("demo-gpu-1", taints=_GPU)], leaver, {"demo-gpu-2"})
