@@ -28,7 +28,7 @@ class Plugin:
 
 
 def plugins(processes: str) -> list[Plugin]:
-    """Provider plugins in the output of `ps -axo pid=,command=`: each names its engine's address."""
+    """Provider plugins in the output of `ps -axww -o pid=,command=`: each names its engine's address."""
     return [
         Plugin(
             pid=int(found["pid"]),
@@ -60,7 +60,7 @@ def end_orphans() -> list[str]:
 def _processes() -> str:
     try:
         return subprocess.run(
-            ["ps", "-axo", "pid=,command="], check=True, capture_output=True, text=True
+            ["ps", "-axww", "-o", "pid=,command="], check=True, capture_output=True, text=True
         ).stdout
     except (OSError, subprocess.CalledProcessError):
         # Without ps nobody can be told apart; the plugins end by themselves within minutes.

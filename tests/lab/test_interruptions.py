@@ -109,7 +109,7 @@ def test_after_a_killed_engine_recover_finishes_the_cluster(
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert TRACEBACK not in done.stdout + done.stderr
-    assert _helpers_gone(small, within=1) == []
+    assert _helpers_gone(small, within=1) == [], done.stdout
     _assert_complete(small)
 
 

@@ -34,6 +34,16 @@ def plugin() -> Iterator[subprocess.Popen[bytes]]:
     process.wait()
 
 
+def test_a_long_path_does_not_hide_a_plugin(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    long = "x" * 400
+    with subprocess.Popen(
+        [sys.executable, "-c", "input()", long], stdin=subprocess.PIPE
+    ) as process:
+        assert long in orphans._processes()
+        process.communicate(b"\n")
+
+
 def _listing(plugin: subprocess.Popen[bytes], port: int) -> str:
     return f"{plugin.pid} pulumi-resource-hcloud 127.0.0.1:{port}\n"
 
