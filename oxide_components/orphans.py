@@ -8,12 +8,17 @@ import socket
 import subprocess
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 GRACE = 5.0
 """Seconds that a plugin gets to end by itself."""
 
+_PROC = Path("/proc")
+
+_ONE_LINE = str.maketrans("\0\n", "  ")
+
 _PLUGIN = re.compile(
-    r"^\s*(?P<pid>\d+)\s+.*?(?P<name>pulumi-resource-[\w.-]+|pulumi\.dynamic|lab/host/dynamic\.py)\s.*?"
+    r"^\s*(?P<pid>\d+)\s+.*?(?P<name>pulumi-resource-[\w.-]+|pulumi\.dynamic)\s.*?"
     r"(?P<host>127\.0\.0\.1|\[::1\]):(?P<port>\d+)",
 )
 
@@ -28,7 +33,7 @@ class Plugin:
 
 
 def plugins(processes: str) -> list[Plugin]:
-    """Provider plugins in the output of `ps -axww -o pid=,command=`: each names its engine's address."""
+    """Provider plugins among lines of id and command: each names its engine's address."""
     return [
         Plugin(
             pid=int(found["pid"]),
@@ -58,12 +63,25 @@ def end_orphans() -> list[str]:
 
 
 def _processes() -> str:
+    """A line for each process: its id and its command, whole."""
+    if _PROC.is_dir():
+        return "\n".join(
+            f"{entry.name} {_command(entry)}" for entry in _PROC.iterdir() if entry.name.isdecimal()
+        )
     try:
+        # Without -ww the lines are cut, and the engine's address with them.
         return subprocess.run(
             ["ps", "-axww", "-o", "pid=,command="], check=True, capture_output=True, text=True
         ).stdout
     except (OSError, subprocess.CalledProcessError):
-        # Without ps nobody can be told apart; the plugins end by themselves within minutes.
+        # Then nobody can be told apart; the plugins end by themselves within minutes.
+        return ""
+
+
+def _command(entry: Path) -> str:
+    try:
+        return (entry / "cmdline").read_text(errors="replace").translate(_ONE_LINE)
+    except OSError:
         return ""
 
 
@@ -73,7 +91,7 @@ def _shares_network(pid: int) -> bool:
         return os.readlink(f"/proc/{pid}/ns/net") == os.readlink("/proc/self/ns/net")
     except OSError:
         # No /proc, so no containers either; or a process that is not ours to end.
-        return not os.path.exists("/proc/self")
+        return not _PROC.is_dir()
 
 
 def _is_gone(engine: tuple[str, int]) -> bool:
