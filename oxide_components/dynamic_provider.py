@@ -38,6 +38,7 @@ class LifecycleProvider(ResourceProvider):
         """Called once in the provider process, before anything else."""
         # A traceback says nothing to an operator, and its last line stands alone without it.
         sys.tracebacklimit = 0
+        _name_errors_shortly(OxideError)
         _start_watchdog()
 
     def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
@@ -58,6 +59,13 @@ class LifecycleProvider(ResourceProvider):
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
         """Return what is recorded."""
         return ReadResult(id_, dict(props))
+
+
+def _name_errors_shortly(kind: type[Exception]) -> None:
+    """Let `TalosError: ...` be the whole line: Python leaves out the module of its own errors only."""
+    kind.__module__ = "builtins"
+    for special in kind.__subclasses__():
+        _name_errors_shortly(special)
 
 
 def log_progress(urn: str | None, message: str) -> None:
