@@ -7,6 +7,7 @@ from typing import Any, TypedDict
 import pulumi
 from pulumi.dynamic import CreateResult, Resource
 
+from . import etcd
 from .dynamic_provider import LifecycleProvider, cluster_lock, wait_until
 from .talosctl import Talosctl, TalosError
 from .urn import child_urn
@@ -20,8 +21,6 @@ ETCD_TIMEOUT = 600.0
 _ALREADY = re.compile(r"AlreadyExists|already bootstrapped|etcd data directory is not empty")
 _NOT_YET = re.compile(r"FailedPrecondition|Unavailable")
 """Answers of a node that still boots: its clock is not in sync, or its container runtime is not up."""
-
-_ETCD_DIRECTORY = "/var/lib/etcd"
 
 
 class BootstrapNode(TypedDict):
@@ -87,17 +86,17 @@ class Bootstrap(Resource, module="oxide", name="Bootstrap"):
 
 def _holds_etcd_data(talosctl: Talosctl, node: Mapping[str, str], urn: str | None) -> bool:
     """Whether the node's disk holds an etcd member; waits until the node can tell."""
-    listing: list[str] = []
+    found: list[bool] = []
 
     def silent_reason() -> str | None:
         try:
-            listing[:] = _call(talosctl, node, "list", _ETCD_DIRECTORY, timeout=15).split()
+            found.append(etcd.holds_data(talosctl, node))
         except TalosError as error:
-            return None if "no such file" in str(error) + error.output else str(error)
+            return str(error)
         return None
 
     wait_until(f"control plane {node['name']}", urn, BOOT_TIMEOUT, silent_reason)
-    return "member" in listing
+    return found[-1]
 
 
 def _bootstrap_refusal(talosctl: Talosctl, node: Mapping[str, str]) -> str | None:

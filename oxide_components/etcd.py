@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from .errors import OxideError
 from .talosctl import Talosctl, TalosError
 
+DATA_DIRECTORY = "/var/lib/etcd"
+"""Where Talos keeps etcd's data."""
+
 _COLUMN = re.compile(r"\s{2,}")
 _CALL_TIMEOUT = 20.0
 
@@ -24,6 +27,28 @@ class Member:
     """Host name; empty for a member that was added and has never started."""
     address: str
     """Address of its peer URL; empty where none is known."""
+
+
+def holds_data(talosctl: Talosctl, node: ControlPlane) -> bool:
+    """
+    Whether a control plane's disk holds an etcd member, running or not.
+
+    Raises:
+        TalosError: It does not answer.
+    """
+    try:
+        listing = talosctl.run(
+            "list",
+            DATA_DIRECTORY,
+            node=node["private_address"],
+            endpoint=node["public_address"],
+            timeout=_CALL_TIMEOUT,
+        )
+    except TalosError as error:
+        if "no such file" in str(error) + error.output:
+            return False
+        raise
+    return "member" in listing.split()
 
 
 def members(talosctl: Talosctl, via: ControlPlane) -> list[Member]:

@@ -14,7 +14,7 @@ from pulumi.dynamic import (
 )
 
 from . import etcd, naming
-from .dynamic_provider import LifecycleProvider, cluster_lock, log_info
+from .dynamic_provider import LifecycleProvider, cluster_lock, log_info, log_warning
 from .errors import OxideError
 from .kubeconfig import people_kubeconfig
 from .kubernetes_api import ApiUnavailableError, KubernetesApi
@@ -143,8 +143,17 @@ def _let_leave(
     if not reachable:
         raise OxideError(
             f"{_names(leavers)} cannot leave, no control plane that stays answers: {'; '.join(reasons)}. Nothing was "
-            "touched. Check that your address is in adminCidrs and that the control planes run, then run `pulumi up` again"
+            "touched. Check that your address is in adminCidrs and that the control planes run, then run `pulumi up` again. "
+            "If the cluster never came up, set the old number back, or take it down with `pulumi destroy`"
         )
+    if len(reachable) == len(staying) and not _is_founded(talosctl, reachable):
+        names = " ".join(node["name"] for node in leaving_order(leavers))
+        log_warning(
+            news.get("urn"),
+            "the cluster was never bootstrapped, so nobody leaves it. A server may still join before it is deleted; if "
+            f"Node objects remain: kubectl delete node --ignore-not-found {names}",
+        )
+        return
     api = _kubernetes_api(talosctl, reachable, news["cluster_name"], leavers)
     takes_control_planes = any(node["role"] == naming.ROLE_CONTROL_PLANE for node in leavers)
     failures = Leaving(
@@ -160,6 +169,14 @@ def _let_leave(
     ).run()
     if failures:
         raise OxideError(_failure(failures, len(leavers)))
+
+
+def _is_founded(talosctl: Talosctl, control_planes: Sequence[etcd.ControlPlane]) -> bool:
+    try:
+        return any(etcd.holds_data(talosctl, node) for node in control_planes)
+    except TalosError:
+        # Who cannot tell is taken for a member.
+        return True
 
 
 def _kubernetes_api(

@@ -44,6 +44,8 @@ class FakeCluster:
         match words:
             case ["version"] | ["kubeconfig", "-"]:
                 return "answer"
+            case ["list", "/var/lib/etcd"]:
+                return "NODE   NAME\n.\nmember\n" if name in self.members else "NODE   NAME\n.\n"
             case ["etcd", "members"]:
                 rows = [
                     ["NODE", "ID", "HOSTNAME", "PEER URLS", "CLIENT URLS", "LEARNER"],

@@ -262,6 +262,24 @@ def test_a_silent_cluster_fails_with_the_way_out(cluster: FakeCluster) -> None:
         _update(_props(3, 3), _props(3, 2))
 
 
+def test_a_cluster_that_was_never_bootstrapped_loses_nothing(cluster: FakeCluster) -> None:
+    cluster.members.clear()
+    cluster.api_down = True
+
+    _update(_props(3, 3), _props(3, 2))
+
+    assert cluster.done == []
+
+
+def test_an_empty_control_plane_beside_a_silent_one_proves_nothing(cluster: FakeCluster) -> None:
+    cluster.members.clear()
+    cluster.api_down = True
+    cluster.kill("demo-cp-2")
+
+    with pytest.raises(OxideError, match="Kubernetes API does not answer"):
+        _update(_props(3, 3), _props(3, 2))
+
+
 def test_a_silent_kubernetes_api_fails_before_anything_is_touched(cluster: FakeCluster) -> None:
     cluster.api_down = True
 

@@ -84,6 +84,19 @@ def test_after_ctrl_c_a_plain_up_finishes_the_cluster(small: Stack) -> None:
     _assert_complete(small)
 
 
+def test_a_cluster_that_was_never_bootstrapped_can_shrink(small: Stack) -> None:
+    process = small.start("up", "--yes", "--skip-preview")
+    _wait_for(small, _servers_exist, process)
+    os.killpg(process.pid, signal.SIGINT)
+    process.communicate(timeout=240)
+    small.set("workers", "0")
+    run = small.up()
+
+    assert small.cloud_objects()["servers"] == [f"{small.name}-cp-1"]
+    assert f"kubectl delete node --ignore-not-found {small.name}-worker-1" in run.text
+    assert f"{small.name}-cp-1" in small.ready_nodes()
+
+
 @pytest.mark.parametrize("moment", [_some_objects_exist, _servers_exist, _release_is_being_made])
 def test_after_a_killed_engine_recover_finishes_the_cluster(
     small: Stack, moment: Callable[[Stack], bool]
