@@ -1,6 +1,5 @@
 """Helm's history of a release, as Secrets in the cluster."""
 
-import json
 from urllib.parse import quote
 
 from .errors import OxideError
@@ -25,12 +24,9 @@ def drop_revisions(
     """
     path = f"/api/v1/namespaces/{namespace}/secrets"
     selector = quote(f"owner=helm,name={release}")
-    status, body = api.request("GET", f"{path}?labelSelector={selector}")
-    if status != 200:
-        raise OxideError(f"the history of release {release} cannot be read: HTTP {status}")
     dropped = [
         item["metadata"]["name"]
-        for item in json.loads(body)["items"]
+        for item in api.items(f"{path}?labelSelector={selector}")
         if not unfinished_only or item["metadata"]["labels"].get("status") in _UNFINISHED
     ]
     for name in dropped:
