@@ -38,8 +38,13 @@ def test_a_long_path_does_not_hide_a_plugin(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("COLUMNS", "80")
     long = "x" * 400
     with subprocess.Popen(
-        [sys.executable, "-c", "input()", long], stdin=subprocess.PIPE
+        [sys.executable, "-c", "print(flush=True); input()", long],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
     ) as process:
+        assert process.stdout is not None
+        # Only then does it run: a process that is just being started shows no command yet.
+        process.stdout.readline()
         assert long in orphans._processes()
         process.communicate(b"\n")
 
