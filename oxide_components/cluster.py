@@ -20,8 +20,9 @@ from .firewall import Firewall, FirewallArgs
 from .hetzner import Architecture
 from .kubeprism import KUBEPRISM_HOST, KUBEPRISM_PORT
 from .network import Network, NetworkArgs
-from .node import Node
+from .node_chain import nodes_as_wanted
 from .node_info import NodeInfo
+from .rollout import Rollout
 from .roster import RosterNode
 from .run_errors import told, told_if_failed
 from .talos_secrets import TalosSecrets, TalosSecretsArgs
@@ -105,6 +106,7 @@ def create_cluster(config: ClusterConfig) -> Cluster:
                 annotations=pool.annotations,
                 taints=_taints(pool),
                 config_patches=[*config.worker_config_patches, *pool.config_patches],
+                generation=pool.generation,
             ),
             pulumi.ResourceOptions(depends_on=[identity, control_plane.roster]),
         )
@@ -129,13 +131,21 @@ def create_cluster(config: ClusterConfig) -> Cluster:
     result = Cluster(
         identity=identity, control_plane=control_plane, worker_pools=worker_pools, cilium=cilium
     )
-    for node in result.nodes:
-        Node(
-            f"node-{node['name']}",
-            node,
+    nodes_as_wanted(
+        [control_plane.nodes, *(pool.nodes for pool in worker_pools)],
+        Rollout(
+            cluster_name=config.cluster_name,
+            control_planes=control_plane.ways,
             kubeconfig=control_plane.provider_kubeconfig,
-            opts=pulumi.ResourceOptions(depends_on=[cilium]),
-        )
+            talosconfig=control_plane.talosconfig,
+            drain_timeout=config.drain_timeout,
+            max_unavailable=config.max_unavailable,
+            node_timeout=config.node_timeout,
+            skip_nodes=config.skip_nodes,
+        ),
+        control_plane.roster,
+        after=[cilium],
+    )
     return result
 
 
@@ -238,10 +248,11 @@ def _cluster_args(
 def _roster_workers(config: ClusterConfig) -> list[RosterNode]:
     return [
         RosterNode(
-            name=naming.server_name(config.cluster_name, pool.name, index),
+            name=naming.server_name(config.cluster_name, pool.name, index, pool.generation),
             role=naming.ROLE_WORKER,
             pool=pool.name,
             index=index,
+            location=pool.location,
         )
         for pool in config.worker_pools
         for index in range(1, pool.count + 1)

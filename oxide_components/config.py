@@ -74,8 +74,14 @@ class ClusterConfig:
     control_plane_config_patches: tuple[str, ...]
     worker_config_patches: tuple[str, ...]
     metadata_access: tuple[MetadataAccess, ...]
+    max_unavailable: int
+    """Workers of a pool that may be changed at the same time; control planes are changed one at a time."""
+    skip_nodes: tuple[str, ...]
+    """Names of broken nodes that every change leaves alone."""
     drain_timeout: int
-    """Seconds that the drain of one leaving node may take."""
+    """Seconds that the drain of one node may take."""
+    node_timeout: int
+    """Seconds that a node may take to be well after it was made, changed or restarted."""
     deletion_protection: bool
     secret_keys: frozenset[str] = frozenset()
     """Keys that the stack stores encrypted; what is made from their values must be secret too."""

@@ -17,7 +17,13 @@ from .hetzner import (
     is_european_only,
 )
 from .machine_config import USER_DATA_LIMIT
-from .naming import CONTROL_PLANE_POOL, MAX_HOSTNAME_LENGTH, group_count, server_name
+from .naming import (
+    CONTROL_PLANE_POOL,
+    MAX_HOSTNAME_LENGTH,
+    generation_name,
+    group_count,
+    server_name,
+)
 
 CONTROL_PLANE_CONFIG_BYTES: Final = 14 * 1024
 WORKER_CONFIG_BYTES: Final = 6 * 1024
@@ -27,6 +33,7 @@ WORKER_CONFIG_BYTES: Final = 6 * 1024
 def check_limits(reader: Reader, fields: dict[str, Any]) -> None:
     """Reports names that get too long and sizes beyond Hetzner's limits."""
     _check_names(reader, fields["cluster_name"], fields["control_planes"], fields["worker_pools"])
+    _check_generations(reader, fields["worker_pools"])
     _check_counts(reader, fields["control_planes"], fields["worker_pools"])
     _check_user_data(reader, fields)
 
@@ -36,13 +43,18 @@ def _check_names(
 ) -> None:
     if not reader.ok("clusterName"):
         return
-    sized = [("clusterName", CONTROL_PLANE_POOL, control_planes)]
+    sized = [("clusterName", CONTROL_PLANE_POOL, control_planes, 1)]
     sized += [
-        (f"workerPools[{index}].name" if index >= 0 else "clusterName", pool.name, pool.count)
+        (
+            f"workerPools[{index}].name" if index >= 0 else "clusterName",
+            pool.name,
+            pool.count,
+            pool.generation,
+        )
         for index, pool in enumerate(pools, start=-1)
     ]
-    for path, pool, count in sized:
-        longest = server_name(cluster_name, pool, max(count, 1))
+    for path, pool, count, generation in sized:
+        longest = server_name(cluster_name, pool, max(count, 1), generation)
         if len(longest) > MAX_HOSTNAME_LENGTH:
             reader.add(
                 path,
@@ -51,6 +63,20 @@ def _check_names(
                 "use a shorter clusterName or pool name",
             )
             return
+
+
+def _check_generations(reader: Reader, pools: Sequence[WorkerPoolConfig]) -> None:
+    # Whatever the other pool's generation is, servers of its first one may still be there.
+    names = {pool.name for pool in pools}
+    for index, pool in enumerate(pools, start=-1):
+        taken = generation_name(pool.name, pool.generation)
+        if pool.generation > 1 and taken in names:
+            reader.add(
+                f"workerPools[{index}].generation" if index >= 0 else "workersGeneration",
+                pool.generation,
+                f"gives the servers of pool {pool.name} the names of pool {taken}",
+                "use another generation or rename that pool",
+            )
 
 
 def _check_counts(reader: Reader, control_planes: int, pools: Sequence[WorkerPoolConfig]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from . import kubernetes_syntax as syntax
 from .config_patches import patch_problems, patch_text
@@ -19,6 +19,9 @@ from .hetzner import (
 )
 from .machine_config import POOL_NODE_LABEL
 from .naming import CONTROL_PLANE_POOL, DEFAULT_WORKER_POOL, is_dns_label
+
+MAX_GENERATION: Final = 999
+"""Bounds what a generation adds to the names of servers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +45,8 @@ class WorkerPoolConfig:
     """Number of nodes; 0 keeps the pool without any."""
     server_type: str
     location: str
+    generation: int = 1
+    """Part of the servers' names from 2 on; a raised one replaces the pool's servers by new ones."""
     labels: Mapping[str, str] = field(default_factory=dict)
     """Kubernetes labels of the nodes."""
     taints: tuple[Taint, ...] = ()
@@ -58,14 +63,15 @@ class WorkerPoolConfig:
 
 def read_pools(reader: Reader, cluster_name: str, location: str) -> tuple[WorkerPoolConfig, ...]:
     """The default pool `worker` and then the entries of `workerPools`."""
-    count = reader.integer("workers", 0, MAX_SERVERS_PER_NETWORK)
-    server_type = reader.text("workerServerType")
-    check_server_type(reader, "workerServerType", server_type)
-    pools = [
-        WorkerPoolConfig(
-            name=DEFAULT_WORKER_POOL, count=count, server_type=server_type, location=location
-        )
-    ]
+    default = WorkerPoolConfig(
+        name=DEFAULT_WORKER_POOL,
+        count=reader.integer("workers", 0, MAX_SERVERS_PER_NETWORK),
+        server_type=reader.text("workerServerType"),
+        location=location,
+        generation=reader.integer("workersGeneration", 1, MAX_GENERATION),
+    )
+    check_server_type(reader, "workerServerType", default.server_type)
+    pools = [default]
     for index, value in enumerate(reader.array("workerPools")):
         path = f"workerPools[{index}]"
         entry = reader.entry(path, value, POOL_KEYS)
@@ -118,6 +124,7 @@ def _read_pool(
         count=reader.entry_integer(path, entry, "count", 0, MAX_SERVERS_PER_NETWORK),
         server_type=reader.entry_text(path, entry, "serverType", default.server_type),
         location=reader.entry_text(path, entry, "location", default.location),
+        generation=reader.entry_integer(path, entry, "generation", 1, MAX_GENERATION, default=1),
         labels=reader.text_map(f"{path}.labels", entry.get("labels")),
         taints=_read_taints(reader, f"{path}.taints", entry.get("taints")),
         annotations=reader.text_map(f"{path}.annotations", entry.get("annotations")),

@@ -162,10 +162,16 @@ class Reader:
         return default
 
     def entry_integer(
-        self, path: str, entry: Mapping[str, Any], key: str, least: int, most: int
+        self,
+        path: str,
+        entry: Mapping[str, Any],
+        key: str,
+        least: int,
+        most: int,
+        default: int | None = None,
     ) -> int:
-        """A required whole number inside an entry; `path` is the entry's."""
-        value = entry.get(key)
+        """A whole number inside an entry, required unless there is a default; `path` is the entry's."""
+        value = default if entry.get(key) is None else entry[key]
         if isinstance(value, str):
             self.add_shown(
                 f"{path}.{key}", json.dumps(value), "is text", "remove the quotes around the number"

@@ -12,6 +12,7 @@ from .config_access import read_access
 from .config_limits import check_limits, server_type_warnings
 from .config_pools import WorkerPoolConfig, check_server_type, read_patches, read_pools
 from .config_reader import Reader
+from .config_rollout import read_rollout
 from .config_schema import CILIUM_REPOSITORY, DEFAULT_IMAGE_SELECTOR, SETTINGS_BY_KEY
 from .errors import Problem
 from .hetzner import ZONES, server_type_architecture
@@ -47,9 +48,9 @@ def read(reader: Reader, stack: str) -> tuple[dict[str, Any], list[Problem]]:
         ("workerConfigPatches", "worker_config_patches"),
     ):
         fields[name] = read_patches(reader, key, reader.array(key), cluster_name)
-    fields["drain_timeout"] = reader.integer("drainTimeout", 1, 86400)
     fields["deletion_protection"] = reader.boolean("deletionProtection")
     check_limits(reader, fields)
+    read_rollout(reader, fields)
     warnings += [
         *server_type_warnings(fields),
         *cilium_values.value_warnings(fields["cilium_values"]),

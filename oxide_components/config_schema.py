@@ -42,6 +42,7 @@ SETTINGS: Final = (
     Setting(key="controlPlaneServerType", kind="string", default="cx33"),
     Setting(key="workers", kind="integer", default=2),
     Setting(key="workerServerType", kind="string", default="cx33"),
+    Setting(key="workersGeneration", kind="integer", default=1),
     Setting(key="workerPools", kind="array", may_be_secret=True),
     Setting(key="networkCidr", kind="string", default="10.0.0.0/21"),
     Setting(key="controlSubnetCidr", kind="string", default="10.0.0.0/24"),
@@ -67,7 +68,10 @@ SETTINGS: Final = (
     Setting(key="configPatches", kind="array", may_be_secret=True),
     Setting(key="controlPlaneConfigPatches", kind="array", may_be_secret=True),
     Setting(key="workerConfigPatches", kind="array", may_be_secret=True),
+    Setting(key="maxUnavailable", kind="integer", default=1),
+    Setting(key="skipNodes", kind="array"),
     Setting(key="drainTimeout", kind="integer", default=600),
+    Setting(key="nodeTimeout", kind="integer", default=900),
     Setting(key="deletionProtection", kind="boolean", default=True),
 )
 
@@ -78,6 +82,7 @@ POOL_KEYS: Final = (
     "count",
     "serverType",
     "location",
+    "generation",
     "labels",
     "taints",
     "annotations",

@@ -57,6 +57,8 @@ class ControlPlane(pulumi.ComponentResource):
     """URL of the Kubernetes API for people."""
     nodes: list[NodeInfo]
     """The control planes, in index order."""
+    ways: list[RosterControlPlane]
+    """Names and addresses of the control planes. Known before their servers are."""
     roster: Roster
     """The nodes of the whole cluster. Worker pools have to depend on it."""
     kubeconfig: pulumi.Output[str]
@@ -102,6 +104,10 @@ class ControlPlane(pulumi.ComponentResource):
             naming.server_name(cluster["name"], naming.CONTROL_PLANE_POOL, index)
             for index in range(1, len(addresses) + 1)
         ]
+        self.ways = [
+            RosterControlPlane(name=server_name, private_address=private, public_address=public)
+            for server_name, private, public in zip(names, addresses, public_addresses, strict=True)
+        ]
         self.roster = Roster(
             f"{name}-roster",
             cluster_name=cluster["name"],
@@ -112,17 +118,13 @@ class ControlPlane(pulumi.ComponentResource):
                         role=naming.ROLE_CONTROL_PLANE,
                         pool=naming.CONTROL_PLANE_POOL,
                         index=index,
+                        location=args["location"],
                     )
                     for index, server_name in enumerate(names, start=1)
                 ),
                 *args.get("workers", ()),
             ],
-            control_planes=[
-                RosterControlPlane(name=server_name, private_address=private, public_address=public)
-                for server_name, private, public in zip(
-                    names, addresses, public_addresses, strict=True
-                )
-            ],
+            control_planes=self.ways,
             talosconfig=self.talosconfig,
             drain_timeout=args.get("drain_timeout", DRAIN_TIMEOUT),
             opts=child_options(self, opts),
@@ -233,19 +235,20 @@ class ControlPlane(pulumi.ComponentResource):
         server_name = naming.server_name(cluster["name"], naming.CONTROL_PLANE_POOL, index)
         labels = _labels(cluster["name"], index)
         node = NodeSettings(name=server_name, pool=naming.CONTROL_PLANE_POOL)
+        config = machine_configuration(
+            "controlplane",
+            cluster,
+            documents=control_plane_documents(cluster_settings(cluster), node),
+            patches=args.get("config_patches", ()),
+            parent=self,
+        )
         server = talos_server(
             f"{name}-{index}",
             name=server_name,
             server_type=args["server_type"],
             location=args["location"],
             image=args["image_id"],
-            machine_configuration=machine_configuration(
-                "controlplane",
-                cluster,
-                documents=control_plane_documents(cluster_settings(cluster), node),
-                patches=args.get("config_patches", ()),
-                parent=self,
-            ),
+            machine_configuration=config,
             subnet_id=args["subnet_id"],
             private_address=address,
             public_ipv4_id=primary_ip.id.apply(int),
@@ -263,6 +266,8 @@ class ControlPlane(pulumi.ComponentResource):
             private_address=pulumi.Output.from_input(address),
             public_address=primary_ip.ip_address,
             server=server,
+            server_type=args["server_type"],
+            machine_configuration=config,
         )
 
 

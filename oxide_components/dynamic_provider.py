@@ -21,6 +21,10 @@ from . import talosctl
 from .errors import OxideError
 
 _watchdog_started = threading.Event()
+_locks: dict[Path, tuple[int, int]] = {}
+"""Descriptor of each lock that this process holds, and how often."""
+_locks_guard = threading.Lock()
+_stack_settings: list[Any] = []
 
 
 class LifecycleProvider(ResourceProvider):
@@ -34,8 +38,9 @@ class LifecycleProvider(ResourceProvider):
 
     serialize_as_secret_always = False
 
-    def configure(self, _req: Any) -> None:
+    def configure(self, req: Any) -> None:
         """Called once in the provider process, before anything else."""
+        _stack_settings[:] = [] if req is None else [req.config]
         # A traceback says nothing to an operator, and its last line stands alone without it.
         sys.tracebacklimit = 0
         _name_errors_shortly(OxideError)
@@ -59,6 +64,12 @@ class LifecycleProvider(ResourceProvider):
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
         """Return what is recorded."""
         return ReadResult(id_, dict(props))
+
+
+def stack_setting(key: str) -> str | None:
+    """A value of the stack's configuration, such as hcloud:token; None where it is not set."""
+    value = _stack_settings[0].get(key) if _stack_settings else None
+    return None if value is None else str(value)
 
 
 def _name_errors_shortly(kind: type[Exception]) -> None:
@@ -126,24 +137,37 @@ def wait_until(
 @contextlib.contextmanager
 def cluster_lock(key: str) -> Iterator[None]:
     """
-    Keep two runs on this machine from working on one cluster at once.
+    Keep two runs on this machine from working on one cluster at once; one run may hold it several times.
 
     Raises:
         OxideError: Another process holds it.
     """
     digest = hashlib.sha256(key.encode()).hexdigest()[:16]
     path = Path(tempfile.gettempdir()) / f"oxide-{os.getuid()}-{digest}.lock"
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    with _locks_guard:
+        descriptor, holders = _locks.get(path) or (_locked(path), 0)
+        _locks[path] = descriptor, holders + 1
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise OxideError(
-                "another run on this machine is working on this cluster; wait for it to end"
-            ) from None
         yield
     finally:
+        with _locks_guard:
+            descriptor, holders = _locks.pop(path)
+            if holders > 1:
+                _locks[path] = descriptor, holders - 1
+            else:
+                os.close(descriptor)
+
+
+def _locked(path: Path) -> int:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
         os.close(descriptor)
+        raise OxideError(
+            "another run on this machine is working on this cluster; wait for it to end"
+        ) from None
+    return descriptor
 
 
 def _engine_address() -> str | None:

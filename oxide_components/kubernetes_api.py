@@ -13,6 +13,11 @@ from urllib.parse import urlsplit
 from .errors import OxideError
 from .kubeconfig import credentials
 
+CORDONED = "oxide/cordoned"
+"""Annotation of a node that Oxide has cordoned. A node that is cordoned without it stays so, whatever is done to it."""
+
+_CHECKS_NAMED = 3
+
 
 class ApiUnavailableError(OxideError):
     """No server of the kubeconfig answered; the text names each and its reason."""
@@ -102,8 +107,10 @@ class KubernetesApi:
             return type(error).__name__
         if status == http.HTTPStatus.OK:
             return None
-        failed = [line for line in body.decode(errors="replace").splitlines() if "[-]" in line]
-        return f"HTTP {status} {'; '.join(failed)}".strip()
+        checks = [line for line in body.decode(errors="replace").splitlines() if "[-]" in line]
+        failed = [check.removeprefix("[-]").split(" ")[0] for check in checks]
+        more = f" and {len(failed) - _CHECKS_NAMED} more" if len(failed) > _CHECKS_NAMED else ""
+        return f"HTTP {status} {', '.join(failed[:_CHECKS_NAMED])}{more}".strip()
 
     def node(self, name: str) -> dict[str, Any] | None:
         """The Node object, or None where it does not exist."""
@@ -112,6 +119,15 @@ class KubernetesApi:
             return None
         if status != http.HTTPStatus.OK:
             raise ApiUnavailableError(f"GET node {name}: HTTP {status}")
+        return _parsed(body)
+
+    def pod(self, namespace: str, name: str) -> dict[str, Any] | None:
+        """The pod, or None where it does not exist."""
+        status, body = self.request("GET", f"/api/v1/namespaces/{namespace}/pods/{name}")
+        if status == http.HTTPStatus.NOT_FOUND:
+            return None
+        if status != http.HTTPStatus.OK:
+            raise ApiUnavailableError(f"GET pod {namespace}/{name}: HTTP {status}")
         return _parsed(body)
 
     def items(self, path: str) -> list[dict[str, Any]]:
@@ -131,15 +147,23 @@ class KubernetesApi:
         return found
 
     def set_unschedulable(self, name: str, unschedulable: bool) -> bool:
-        """Cordon or uncordon a node; False where it does not exist."""
-        status, _ = self.request(
-            "PATCH",
-            f"/api/v1/nodes/{name}",
-            {"spec": {"unschedulable": unschedulable or None}},
-            "application/merge-patch+json",
+        """Cordon or uncordon a node as Oxide, which leaves its mark; False where the node does not exist."""
+        mark = "true" if unschedulable else None
+        return self.patch_node(
+            name,
+            {
+                "metadata": {"annotations": {CORDONED: mark}},
+                "spec": {"unschedulable": unschedulable or None},
+            },
+        )
+
+    def patch_node(self, name: str, patch: Mapping[str, Any]) -> bool:
+        """Merge a patch into a Node object; False where it does not exist."""
+        status, body = self.request(
+            "PATCH", f"/api/v1/nodes/{name}", patch, "application/merge-patch+json"
         )
         if status not in (http.HTTPStatus.OK, http.HTTPStatus.NOT_FOUND):
-            raise ApiUnavailableError(f"PATCH node {name}: HTTP {status}")
+            raise ApiUnavailableError(f"PATCH node {name}: {_refusal(status, body)}")
         return status == http.HTTPStatus.OK
 
     def delete_node(self, name: str) -> None:

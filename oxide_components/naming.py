@@ -54,9 +54,14 @@ def is_dns_name(name: str) -> bool:
     )
 
 
-def server_name(cluster: str, pool: str, index: int) -> str:
-    """Name of a server, which is also its host name and node name. Indices start at 1."""
-    return f"{cluster}-{pool}-{index}"
+def generation_name(pool: str, generation: int = 1) -> str:
+    """Pool's part of names: the pool's name, and from the second generation on that with the generation's number."""
+    return pool if generation == 1 else f"{pool}-g{generation}"
+
+
+def server_name(cluster: str, pool: str, index: int, generation: int = 1) -> str:
+    """Name of a server, which is also its host name and node name. Indices start at 1 in each generation."""
+    return f"{cluster}-{generation_name(pool, generation)}-{index}"
 
 
 def api_hostname(cluster: str) -> str:
@@ -74,9 +79,9 @@ def group_count(servers: int) -> int:
     return group_index(servers) if servers > 0 else 0
 
 
-def placement_group_name(cluster: str, pool: str, group: int) -> str:
-    """Name of a pool's placement group; groups count from 1."""
-    return f"{cluster}-{pool}-{group}"
+def placement_group_name(cluster: str, pool: str, group: int, generation: int = 1) -> str:
+    """Name of a pool's placement group; groups count from 1 in each generation."""
+    return f"{cluster}-{generation_name(pool, generation)}-{group}"
 
 
 def labels(

@@ -22,6 +22,10 @@ class NodeInfo(TypedDict):
     """Public IPv4 address."""
     server: hcloud.Server
     """The server itself, for dependencies."""
+    server_type: pulumi.Input[str]
+    """Hetzner server type that the node is meant to have; a living server may still have another."""
+    machine_configuration: pulumi.Output[str]
+    """Machine config that the node is meant to run with (secret)."""
 
 
 def node_table(nodes: Sequence[NodeInfo]) -> list[dict[str, pulumi.Input[str]]]:

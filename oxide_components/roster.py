@@ -39,6 +39,8 @@ class RosterNode(TypedDict):
     """Name of the pool."""
     index: int
     """Place in the pool, from 1; the highest leaves first."""
+    location: pulumi.Input[str]
+    """Hetzner location. Plain, a change is refused in the preview, because servers cannot move."""
 
 
 class RosterControlPlane(TypedDict):
@@ -53,20 +55,32 @@ class RosterControlPlane(TypedDict):
 
 
 class RosterProvider(LifecycleProvider):
-    """Records the nodes; an update lets those that are missing leave, one by one."""
+    """
+    Records the nodes; an update lets those that are missing leave, one by one.
+
+    Workers stay for the time being where the same update brings others: those take over first, then `oxide:Departure` lets
+    the old ones leave.
+    """
 
     def check(self, olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
-        """Refuse what would cost the quorum, in the preview already."""
-        refusal = _refusal(_nodes(olds), _nodes(news))
+        """Refuse what would cost the quorum or move a server, in the preview already."""
+        refusal = _refusal(_nodes(olds), _nodes(news)) or _move_refusal(_nodes(olds), _nodes(news))
         return CheckResult(news, [CheckFailure("", refusal)] if refusal else [])
 
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
         """A change of the nodes, or of the way to them; leavers are announced."""
-        for node in leaving_order(_leavers(olds, news)):
+        now, later = _leavers(olds, news)
+        for node in leaving_order(now):
             from_etcd = "leaves etcd, " if node["role"] == naming.ROLE_CONTROL_PLANE else ""
             log_info(
                 news.get("urn"),
                 f"{node['name']} leaves: drained, {from_etcd}reset, removed from Kubernetes, then its server is deleted",
+            )
+        for node in leaving_order(later):
+            log_info(
+                news.get("urn"),
+                f"{node['name']} leaves once the new workers are Ready: drained, reset, removed from Kubernetes, then its "
+                "server is deleted",
             )
         same = (
             _by_name(_nodes(olds)) == _by_name(_nodes(news))
@@ -78,20 +92,13 @@ class RosterProvider(LifecycleProvider):
 
     def create(self, props: dict[str, Any]) -> CreateResult:
         """Record the nodes."""
-        return CreateResult(props["cluster_name"], dict(props))
+        return CreateResult(props["cluster_name"], {**props, "superseded": []})
 
     def update(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
         """Let nodes leave that are no longer wanted, then record the others."""
-        leavers = _leavers(olds, news)
-        if leavers:
-            with (
-                cluster_lock(
-                    f"{news['cluster_name']} {news['control_planes'][0]['public_address']}"
-                ),
-                Talosctl(news["talosconfig"]) as talosctl,
-            ):
-                _let_leave(talosctl, leavers, olds, news)
-        return UpdateResult(dict(news))
+        now, later = _leavers(olds, news)
+        let_leave(now, recorded=olds, props=news)
+        return UpdateResult({**news, "superseded": [dict(node) for node in later]})
 
 
 class Roster(Resource, module="oxide", name="Roster"):
@@ -101,6 +108,9 @@ class Roster(Resource, module="oxide", name="Roster"):
     There is one per cluster and every server depends on it, so that nodes leave before servers are deleted, also those
     whose server was never recorded.
     """
+
+    superseded: pulumi.Output[list[dict[str, Any]]]
+    """Workers that are to leave once the others are there."""
 
     def __init__(
         self,
@@ -128,17 +138,44 @@ class Roster(Resource, module="oxide", name="Roster"):
             "control_planes": [dict(node) for node in control_planes],
             "talosconfig": pulumi.Output.secret(talosconfig),
             "drain_timeout": drain_timeout,
+            "superseded": None,
             "urn": child_urn(name, "Roster", opts),
         }
         super().__init__(RosterProvider(), name, properties, opts)
 
 
-def _let_leave(
-    talosctl: Talosctl, leavers: Sequence[Leaver], olds: dict[str, Any], news: dict[str, Any]
+def let_leave(
+    leavers: Sequence[Leaver], *, recorded: Mapping[str, Any], props: Mapping[str, Any]
 ) -> None:
-    recorded = {node["name"] for node in _nodes(olds)}
+    """
+    Let nodes leave a living cluster.
+
+    Args:
+        leavers: The nodes; those that have left already are found so.
+        recorded: Inputs of the last run: control planes that are not among them are yet to be made.
+        props: Inputs of this run: cluster_name, control_planes, talosconfig, drain_timeout, urn.
+
+    Raises:
+        OxideError: Some did not leave; the text names each and why.
+    """
+    if not leavers:
+        return
+    with (
+        cluster_lock(f"{props['cluster_name']} {props['control_planes'][0]['public_address']}"),
+        Talosctl(props["talosconfig"]) as talosctl,
+    ):
+        _let_leave(talosctl, leavers, recorded, props)
+
+
+def _let_leave(
+    talosctl: Talosctl,
+    leavers: Sequence[Leaver],
+    recorded: Mapping[str, Any],
+    news: Mapping[str, Any],
+) -> None:
+    known = {node["name"] for node in recorded.get("control_planes") or ()}
     # A control plane that is yet to be made can carry nothing.
-    staying = [node for node in news["control_planes"] if node["name"] in recorded]
+    staying = [node for node in news["control_planes"] if node["name"] in known]
     reachable, reasons = _answering(talosctl, staying)
     if not reachable:
         raise OxideError(
@@ -239,15 +276,52 @@ def _failure(failures: Mapping[str, str], wanted: int) -> str:
     )
 
 
-def _leavers(olds: dict[str, Any], news: dict[str, Any]) -> list[Leaver]:
-    """Nodes that are recorded and no longer wanted; control planes with their address."""
+def _leavers(olds: Mapping[str, Any], news: Mapping[str, Any]) -> tuple[list[Leaver], list[Leaver]]:
+    """
+    Nodes that are recorded and no longer wanted, control planes with their address.
+
+    Returns:
+        Those that leave now, and the workers that leave once the new ones are Ready.
+    """
     wanted = {node["name"] for node in _nodes(news)}
+    # Whether the last run got to them is not recorded here; who has left is found so.
+    earlier = [node for node in olds.get("superseded") or () if node["name"] not in wanted]
+    recorded = {node["name"] for node in [*_nodes(olds), *earlier]}
     addresses = {node["name"]: node["private_address"] for node in olds.get("control_planes") or ()}
-    return [
+    missing: list[Leaver] = [
         {**node, "private_address": addresses.get(node["name"], "")}
         for node in _nodes(olds)
         if node["name"] not in wanted
     ]
+    relieved = any(
+        node["role"] == naming.ROLE_WORKER and node["name"] not in recorded for node in _nodes(news)
+    )
+    later = [node for node in missing if relieved and node["role"] == naming.ROLE_WORKER]
+    return [*(node for node in missing if node not in later), *earlier], later
+
+
+def _move_refusal(olds: Sequence[Leaver], news: Sequence[Leaver]) -> str | None:
+    before = {node["name"]: node.get("location") for node in olds}
+    for node in news:
+        here, there = before.get(node["name"]), node.get("location")
+        if not (isinstance(here, str) and isinstance(there, str)) or here == there:
+            continue
+        if node["role"] == naming.ROLE_CONTROL_PLANE:
+            return (
+                f"Control planes run in {here} and cannot move to {there}: their addresses belong to {here}. Set location "
+                f"back to {here}; workers elsewhere are a pool of their own with its own location (workerPools). To move "
+                "the whole cluster, create a new one there."
+            )
+        setting = (
+            "workersGeneration"
+            if node["pool"] == naming.DEFAULT_WORKER_POOL
+            else f"the generation of pool {node['pool']} in workerPools"
+        )
+        return (
+            f"The workers of pool {node['pool']} run in {here}, and a server cannot move to {there}. Raise {setting} by one "
+            f"in the same change: new workers are made in {there} first, then the old ones leave. Or set the location back."
+        )
+    return None
 
 
 def _nodes(props: Mapping[str, Any]) -> list[Leaver]:

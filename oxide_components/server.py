@@ -109,14 +109,15 @@ def placement_groups(
     pool: str,
     role: str,
     count: int,
+    generation: int = 1,
     parent: pulumi.Resource,
     parent_opts: pulumi.ResourceOptions | None,
 ) -> list[hcloud.PlacementGroup]:
     """Spread groups for a pool, ten servers each, so that one failing host takes one server of a group."""
     return [
         hcloud.PlacementGroup(
-            f"{name}-group-{group}",
-            name=naming.placement_group_name(cluster, pool, group),
+            f"{naming.generation_name(name, generation)}-group-{group}",
+            name=naming.placement_group_name(cluster, pool, group, generation),
             type="spread",
             labels=naming.labels(cluster, role=role, pool=pool),
             opts=child_options(parent, parent_opts),

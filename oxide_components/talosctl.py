@@ -1,11 +1,13 @@
 """Runs talosctl: the Talos client that Oxide's life cycle drives. Credentials live in a 0600 file as long as needed."""
 
+import contextlib
+import itertools
 import os
 import shutil
 import subprocess
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -16,6 +18,7 @@ _running: set[subprocess.Popen[str]] = set()
 _running_lock = threading.Lock()
 _directories: set[tempfile.TemporaryDirectory[str]] = set()
 """Where credentials lie right now."""
+_numbers = itertools.count(1)
 
 
 class TalosError(OxideError):
@@ -72,6 +75,18 @@ class Talosctl:
         if self._directory is None:
             raise RuntimeError("Talosctl is used outside its with block")
         return Path(self._directory.name) / "talosconfig"
+
+    @contextlib.contextmanager
+    def file(self, text: str) -> Iterator[Path]:
+        """A file of this text that only its owner can read, as long as the block lasts."""
+        path = self._config_path.with_name(f"input-{next(_numbers)}")
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with os.fdopen(descriptor, "w") as stream:
+                stream.write(text)
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
 
     def run(self, *args: str, node: str, endpoint: str, timeout: float = 30) -> str:
         """

@@ -50,6 +50,8 @@ class WorkerPoolArgs(TypedDict):
     """Kubernetes node taints, set when a node registers. Default: none."""
     config_patches: NotRequired[Sequence[str]]
     """Strategic merge patches for this pool, as YAML. Default: none."""
+    generation: NotRequired[int]
+    """Another number makes other servers under other names, and the old ones go. Default: 1."""
 
 
 class WorkerPool(pulumi.ComponentResource):
@@ -77,6 +79,7 @@ class WorkerPool(pulumi.ComponentResource):
             pool=pool,
             role=naming.ROLE_WORKER,
             count=count,
+            generation=_generation(args),
             parent=self,
             parent_opts=opts,
         )
@@ -97,7 +100,8 @@ class WorkerPool(pulumi.ComponentResource):
         placement_group_id: pulumi.Output[int],
     ) -> NodeInfo:
         cluster, pool = args["cluster"], args["pool"]
-        server_name = naming.server_name(cluster["name"], pool, index)
+        generation = _generation(args)
+        server_name = naming.server_name(cluster["name"], pool, index, generation)
         node = NodeSettings(
             name=server_name,
             pool=pool,
@@ -108,19 +112,20 @@ class WorkerPool(pulumi.ComponentResource):
                 for taint in args.get("taints", ())
             ],
         )
+        config = machine_configuration(
+            "worker",
+            cluster,
+            documents=worker_documents(cluster_settings(cluster), node),
+            patches=args.get("config_patches", ()),
+            parent=self,
+        )
         server = talos_server(
-            f"{name}-{index}",
+            f"{naming.generation_name(name, generation)}-{index}",
             name=server_name,
             server_type=args["server_type"],
             location=args["location"],
             image=args["image_id"],
-            machine_configuration=machine_configuration(
-                "worker",
-                cluster,
-                documents=worker_documents(cluster_settings(cluster), node),
-                patches=args.get("config_patches", ()),
-                parent=self,
-            ),
+            machine_configuration=config,
             subnet_id=args["subnet_id"],
             private_address=None,
             public_ipv4_id=None,
@@ -137,4 +142,11 @@ class WorkerPool(pulumi.ComponentResource):
             private_address=private_address_of(server),
             public_address=server.ipv4_address,
             server=server,
+            server_type=args["server_type"],
+            machine_configuration=config,
         )
+
+
+def _generation(args: WorkerPoolArgs) -> int:
+    # Served to other languages, whole numbers arrive as floats.
+    return int(args.get("generation", 1))

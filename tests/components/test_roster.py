@@ -80,7 +80,7 @@ def _update(olds: dict[str, Any], news: dict[str, Any]) -> dict[str, Any]:
 def test_nodes_leave_one_by_one_workers_first_and_the_highest_index_first(
     cluster: FakeCluster,
 ) -> None:
-    assert _update(_props(3, 3), _props(1, 1)) == _props(1, 1)
+    assert _update(_props(3, 3), _props(1, 1)) == {**_props(1, 1), "superseded": []}
 
     assert cluster.done == [
         *("reset demo-worker-3 graceful", "delete demo-worker-3"),
@@ -92,7 +92,7 @@ def test_nodes_leave_one_by_one_workers_first_and_the_highest_index_first(
 
 
 def test_a_larger_cluster_is_recorded_without_a_call(cluster: FakeCluster) -> None:
-    assert _update(_props(1, 1), _props(3, 3)) == _props(3, 3)
+    assert _update(_props(1, 1), _props(3, 3)) == {**_props(3, 3), "superseded": []}
     assert cluster.done == []
 
 

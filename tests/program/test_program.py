@@ -1,6 +1,7 @@
 """The program as a whole: which resources a stack consists of, and how it ends on a bad configuration."""
 
 import runpy
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +38,11 @@ def _run(settings: dict[str, str]) -> Recorder:
 
 
 @pytest.fixture(autouse=True)
-def _keep_signal_handlers(monkeypatch: pytest.MonkeyPatch) -> None:
+def _leave_no_traces(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr("signal.signal", lambda *_: None)
+    yield
+    # The SDK keeps one configuration for the process, and other tests read it.
+    pulumi.runtime.set_all_config({})
 
 
 @pytest.mark.parametrize("topology", TOPOLOGIES)
@@ -64,8 +68,8 @@ def test_scaling_workers_adds_resources_and_changes_only_the_roster() -> None:
     changed = {urn.rsplit("::", 1)[-1] for urn in two if five[urn] != two[urn]}
     # The list of nodes, so that the new ones can leave properly one day.
     assert changed == {"control-plane-roster"}
-    # A server and the node on it, three times.
-    assert len(five.keys() - two.keys()) == 6
+    # A server, the node on it and the node's config, three times.
+    assert len(five.keys() - two.keys()) == 9
 
 
 def test_only_resources_inside_the_cluster_go_with_it() -> None:

@@ -87,6 +87,36 @@ def test_a_pool_takes_the_default_machine_and_place_unless_it_names_others() -> 
     assert (b.server_type, b.location, b.architecture) == ("cax21", "hel1", "arm")
 
 
+def test_pools_are_of_the_first_generation_until_the_stack_raises_it() -> None:
+    config = parse(
+        workersGeneration=2,
+        workerPools=[
+            pool(name="a"),
+            {"name": "n", "count": 0, "generation": None},
+            pool(name="b-g2", generation=3),
+        ],
+    )
+    assert [(p.name, p.generation) for p in config.worker_pools] == [
+        ("worker", 2),
+        ("a", 1),
+        ("n", 1),
+        ("b-g2", 3),
+    ]
+
+
+def test_one_node_is_changed_at_a_time_and_none_is_skipped_unless_the_stack_says_so() -> None:
+    config = parse()
+    assert (config.max_unavailable, config.skip_nodes, config.drain_timeout) == (1, (), 600)
+
+    config = parse(
+        maxUnavailable=3,
+        workerPools=[pool(name="db", generation=2)],
+        skipNodes=["oxide-worker-2", "oxide-cp-3", "oxide-db-g2-1"],
+    )
+    assert config.max_unavailable == 3
+    assert config.skip_nodes == ("oxide-worker-2", "oxide-cp-3", "oxide-db-g2-1")
+
+
 def test_a_pool_carries_labels_taints_annotations_and_patches() -> None:
     config = parse(
         workerPools=[

@@ -11,6 +11,7 @@ from oxide_components.config import ClusterConfig
 from oxide_components.config_patches import OWNED_PATHS, SECRET_PATHS
 from oxide_components.config_schema import POOL_KEYS, SETTINGS_BY_KEY, TAINT_KEYS
 from oxide_components.errors import ConfigError
+from oxide_components.naming import server_name
 
 words = st.sampled_from(
     [
@@ -87,6 +88,22 @@ def test_any_stack_ends_in_a_configuration_or_one_clean_error(stack: dict[str, A
         assert error.problems
         assert len(str(error).splitlines()) == 1 + len(error.problems)
         assert all("; " in problem for problem in error.problems)
+
+
+pool_names = st.sampled_from(["a", "a-g2", "a-g2-g3", "a-1", "worker-g2", "cp-g2"])
+
+
+@given(st.integers(1, 3), st.dictionaries(pool_names, st.integers(1, 3)))
+def test_no_two_servers_share_a_name(workers: int, pools: dict[str, int]) -> None:
+    entries = [{"name": name, "count": 2, "generation": g} for name, g in pools.items()]
+    values = {"workersGeneration": str(workers), "workerPools": json.dumps(entries)}
+    names = [
+        server_name("oxide", pool, index, generation)
+        for pool, generation in {"cp": 1, "worker": workers, **pools}.items()
+        for index in (1, 2)
+    ]
+
+    assert len(set(names)) == len(names) or error_of(values) is not None
 
 
 @given(st.sampled_from([*OWNED_PATHS, *SECRET_PATHS]), st.integers(1, 9), st.booleans())

@@ -14,6 +14,12 @@ def test_names_are_built_from_cluster_pool_and_index() -> None:
     assert naming.api_hostname("prod") == "api.prod.internal"
 
 
+def test_names_carry_the_generation_of_their_pool_from_the_second_on() -> None:
+    assert naming.server_name("prod", "db", 1, 1) == naming.server_name("prod", "db", 1)
+    assert naming.server_name("prod", "db", 3, generation=2) == "prod-db-g2-3"
+    assert naming.placement_group_name("prod", "db", 2, generation=2) == "prod-db-g2-2"
+
+
 @pytest.mark.parametrize(("index", "group"), [(1, 1), (10, 1), (11, 2), (20, 2), (21, 3)])
 def test_ten_servers_share_a_placement_group(index: int, group: int) -> None:
     assert naming.group_index(index) == group

@@ -1,0 +1,212 @@
+"""Gates: what has to hold before a node is touched, and after it, so that a roll-out never takes down more than it may."""
+
+from collections.abc import Collection, Sequence
+from typing import Any
+from urllib.parse import quote
+
+import yaml
+
+from . import etcd
+from .dynamic_provider import wait_until
+from .kubeconfig import server_url
+from .kubernetes_api import (
+    CORDONED,
+    ApiUnavailableError,
+    KubernetesApi,
+    node_not_ready_reason,
+)
+from .machine_config import POOL_NODE_LABEL
+from .talosctl import Talosctl, TalosError
+
+GATE_TIMEOUT = 300.0
+"""Seconds that the other nodes may take to be well before one is touched."""
+
+_COMPONENTS = frozenset({"kube-apiserver", "kube-controller-manager", "kube-scheduler"})
+_TALOS_MARKS = "talos.dev/"
+"""Prefix of the annotations by which Talos tells with which version of its settings a static pod runs."""
+
+
+class Gate:
+    """
+    Checks of one cluster around the change of one node.
+
+    Args:
+        talosctl: Credentials of the cluster.
+        api: Client of the Kubernetes API.
+        control_planes: All control planes that the cluster is meant to have.
+        skipped: Names of nodes that are known to be broken and left alone.
+        urn: Resource that shows the progress.
+    """
+
+    def __init__(
+        self,
+        *,
+        talosctl: Talosctl,
+        api: KubernetesApi,
+        control_planes: Sequence[etcd.ControlPlane],
+        skipped: Collection[str],
+        urn: str | None,
+    ) -> None:
+        self._talosctl = talosctl
+        self._api = api
+        self._control_planes = control_planes
+        self._skipped = skipped
+        self._urn = urn
+
+    def before_control_plane(self, name: str, *, goes_down: bool) -> None:
+        """
+        Wait until every other control plane is well.
+
+        Args:
+            goes_down: The node will restart, so that etcd has to do without its vote.
+
+        Raises:
+            OxideError: Time is up; the text names the check that failed.
+        """
+        others = [node for node in self._control_planes if node["name"] != name]
+
+        def reason() -> str | None:
+            for node in others:
+                if (
+                    node["name"] not in self._skipped
+                    and (why := self._unwell_reason(node)) is not None
+                ):
+                    return why
+            relied_on = [node for node in others if node["name"] not in self._skipped]
+            if reasons := etcd.unhealthy_reasons(self._talosctl, relied_on):
+                return f"etcd: {'; '.join(reasons)}"
+            return self._quorum_reason(relied_on) if goes_down and others else None
+
+        self._wait(f"the other control planes before {name}", reason)
+
+    def before_worker(self, name: str, pool: str, most: int) -> None:
+        """
+        Wait until no more than `most` - 1 other workers of the pool are out of service.
+
+        Raises:
+            OxideError: Time is up; the text names the workers.
+        """
+
+        def reason() -> str | None:
+            label = quote(f"{POOL_NODE_LABEL}={pool}")
+            out = []
+            for node in self._api.items(f"/api/v1/nodes?labelSelector={label}"):
+                other = node["metadata"]["name"]
+                if other != name and other not in self._skipped and _is_out(node):
+                    out.append(other)
+            if len(out) < most:
+                return None
+            return f"{', '.join(out)} of pool {pool} not in service (at most {most} at a time)"
+
+        self._wait(f"the other workers before {name}", reason)
+
+    def after(self, name: str, timeout: float, boot_id: str | None = None) -> None:
+        """
+        Wait until a node is Ready and, as a control plane, serves: its own API, its static pods as its config says, etcd.
+
+        Args:
+            name: Name of the node.
+            timeout: Seconds until it fails.
+            boot_id: What its kubelet has to report: for some time, a restarted node looks as Ready as it was.
+
+        Raises:
+            OxideError: Time is up; the text names the check that failed.
+        """
+        found = [node for node in self._control_planes if node["name"] == name]
+
+        def reason() -> str | None:
+            node_object = self._api.node(name)
+            if (why := node_not_ready_reason(node_object)) is not None:
+                return why
+            if boot_id is not None and _boot_id(node_object or {}) != boot_id:
+                return "its kubelet has not reported since the restart"
+            for node in found:
+                if (why := self._api.not_ready_reason(server_url(node["public_address"]))) or (
+                    why := self._outdated_reason(node)
+                ):
+                    return why
+            if found and (reasons := etcd.unhealthy_reasons(self._talosctl, found)):
+                return f"etcd: {'; '.join(reasons)}"
+            return None
+
+        self._wait(name, reason, timeout)
+
+    def _wait(self, what: str, reason: Any, timeout: float = GATE_TIMEOUT) -> None:
+        def guarded() -> str | None:
+            try:
+                found: str | None = reason()
+            except (ApiUnavailableError, TalosError) as error:
+                return str(error)
+            return found
+
+        wait_until(what, self._urn, timeout, guarded, interval=1)
+
+    def _unwell_reason(self, node: etcd.ControlPlane) -> str | None:
+        name = node["name"]
+        if (why := node_not_ready_reason(self._api.node(name))) is not None:
+            return f"node {name} {why}"
+        if (why := self._api.not_ready_reason(server_url(node["public_address"]))) is not None:
+            return f"the Kubernetes API of {name}: {why}"
+        return None
+
+    def _quorum_reason(self, relied_on: Sequence[etcd.ControlPlane]) -> str | None:
+        """Why etcd could not do without one more member; `relied_on` are all well."""
+        members = etcd.members(self._talosctl, relied_on[0]) if relied_on else []
+        names = {node["name"] for node in relied_on}
+        voting = sum(member.name in names for member in members)
+        needed = len(members) // 2 + 1
+        if relied_on and voting >= needed:
+            return None
+        return (
+            f"etcd needs {needed} of its {len(members)} members without this one and has {voting}"
+        )
+
+    def _outdated_reason(self, node: etcd.ControlPlane) -> str | None:
+        """Why the control plane's pods are not yet what Talos wants them to be."""
+        for component, wanted in _static_pods(self._talosctl, node).items():
+            pod = self._api.pod("kube-system", f"{component}-{node['name']}")
+            if pod is None:
+                return f"{component} is not up"
+            carried = pod["metadata"].get("annotations") or {}
+            if any(carried.get(mark) != version for mark, version in wanted.items()):
+                return f"{component} has not restarted yet"
+            if not _is_ready(pod):
+                return f"{component} is not ready"
+        return None
+
+
+def _static_pods(talosctl: Talosctl, node: etcd.ControlPlane) -> dict[str, dict[str, str]]:
+    """Control plane components that Talos runs on a node, each with the marks of the settings it is to run with."""
+    listing = talosctl.run(
+        "get",
+        "staticpods",
+        "-o",
+        "yaml",
+        node=node["private_address"],
+        endpoint=node["public_address"],
+    )
+    found = {}
+    for document in yaml.safe_load_all(listing):
+        component = document["metadata"]["id"]
+        annotations = document["spec"].get("metadata", {}).get("annotations") or {}
+        if component in _COMPONENTS:
+            found[component] = {
+                mark: version
+                for mark, version in annotations.items()
+                if mark.startswith(_TALOS_MARKS)
+            }
+    return found
+
+
+def _boot_id(node: dict[str, Any]) -> str:
+    return str(node.get("status", {}).get("nodeInfo", {}).get("bootID", ""))
+
+
+def _is_out(node: dict[str, Any]) -> bool:
+    annotations = node["metadata"].get("annotations") or {}
+    return CORDONED in annotations or node_not_ready_reason(node) is not None
+
+
+def _is_ready(pod: dict[str, Any]) -> bool:
+    conditions = pod.get("status", {}).get("conditions") or []
+    return any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)

@@ -1,0 +1,136 @@
+"""One living node as the operator reaches it: its Talos API, through whichever control plane gets there."""
+
+import re
+from collections.abc import Mapping, Sequence
+
+import yaml
+
+from .etcd import ControlPlane
+from .talosctl import Talosctl, TalosError
+
+_PROBE_TIMEOUT = 8.0
+_APPLY_TIMEOUT = 60.0
+_NEEDS_REBOOT = re.compile(r"can't be applied in immediate mode|requires a reboot")
+_BOOT_ID = "/proc/sys/kernel/random/boot_id"
+
+
+class Machine:
+    """
+    The Talos API of one node.
+
+    Args:
+        talosctl: Credentials of the cluster.
+        name: Name of the node.
+        address: Its private address.
+        control_planes: Ways to it. A control plane goes through the others first, which stay while it restarts.
+    """
+
+    def __init__(
+        self,
+        talosctl: Talosctl,
+        name: str,
+        address: str,
+        control_planes: Sequence[ControlPlane],
+    ) -> None:
+        self.name = name
+        self._talosctl = talosctl
+        self._address = address
+        self._ways = sorted(control_planes, key=lambda way: way["name"] == name)
+
+    def silent_reason(self) -> str | None:
+        """None when the node answers, else why not."""
+        try:
+            self._way()
+        except TalosError as error:
+            return str(error)
+        return None
+
+    def config(self) -> str:
+        """
+        The machine config that the node runs with.
+
+        Raises:
+            TalosError: It does not answer.
+        """
+        # As YAML the resource is a document whose spec is the config's text.
+        document = yaml.safe_load(self.run("get", "machineconfig", "v1alpha1", "-o", "yaml"))
+        return str(document["spec"])
+
+    def apply(self, config: str, *, staged: bool = False) -> bool:
+        """
+        Hand the node a new config.
+
+        Args:
+            config: The whole machine config.
+            staged: Let it take effect with the next boot.
+
+        Returns:
+            False when the config needs a reboot and nothing was changed.
+
+        Raises:
+            TalosError: The node refuses it, or does not answer.
+        """
+        mode = "staged" if staged else "no-reboot"
+        with self._talosctl.file(config) as file:
+            try:
+                self.run("apply-config", f"--mode={mode}", f"--file={file}", timeout=_APPLY_TIMEOUT)
+            except TalosError as error:
+                if not staged and _NEEDS_REBOOT.search(str(error) + error.output):
+                    return False
+                # Talos' answer may quote the config.
+                raise TalosError(
+                    f"talosctl apply-config on {self._address}: {_first_line(error)}"
+                ) from None
+        return True
+
+    def boot_id(self) -> str:
+        """
+        What is different after every boot.
+
+        Raises:
+            TalosError: The node does not answer.
+        """
+        return self.run("read", _BOOT_ID).strip()
+
+    def reboot(self) -> None:
+        """
+        Restart the node; returns when it has begun.
+
+        Raises:
+            TalosError: The node refuses, or does not answer.
+        """
+        self.run("reboot", "--wait=false", timeout=60)
+
+    def run(self, *args: str, timeout: float = 30) -> str:
+        """
+        One call, made exactly once.
+
+        Raises:
+            TalosError: The call failed, or nobody gets it there.
+        """
+        return self._talosctl.run(
+            *args, node=self._address, endpoint=self._way()["public_address"], timeout=timeout
+        )
+
+    def _way(self) -> Mapping[str, str]:
+        """The first control plane that gets a harmless call to the node."""
+        error = TalosError(f"{self.name}: no control plane to go through")
+        for way in self._ways:
+            try:
+                self._talosctl.run(
+                    "version",
+                    node=self._address,
+                    endpoint=way["public_address"],
+                    timeout=_PROBE_TIMEOUT,
+                )
+            except TalosError as caught:
+                error = caught
+            else:
+                return way
+        raise error
+
+
+def _first_line(error: TalosError) -> str:
+    lines = [line.strip() for line in error.output.splitlines() if line.strip()]
+    said = next((line for line in lines if "rpc error" in line or "error" in line), str(error))
+    return said.removeprefix("error ").removeprefix("applying new configuration: ")[:300]

@@ -1,0 +1,139 @@
+"""The machine config of a living node: a changed setting reaches it through the Talos API, one node at a time."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import pulumi
+from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, UpdateResult
+
+from . import taints
+from .component_images import with_versions_of
+from .config_changes import changed_keys, reboot_keys, summary
+from .dynamic_provider import LifecycleProvider, log_info
+from .errors import OxideError
+from .machine import Machine
+from .node_info import NodeInfo
+from .recorded_failure import record_failure
+from .rollout import Rollout, Site, failure, is_skipped, node_properties, site
+from .talosctl import Talosctl, TalosError
+from .urn import child_urn
+
+SETTLE = 2.0
+"""Seconds that Talos gets to hand a new config on to its services before anybody asks them how they are."""
+
+_PENDING = "pending"
+"""Recorded for a node that has not got its config yet."""
+
+
+class NodeConfigProvider(LifecycleProvider):
+    """
+    Makes the node's config what it is meant to be.
+
+    Whatever Talos applies at once is applied at once. What needs a reboot is staged; then the node is drained and rebooted.
+    """
+
+    def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
+        """Compare the configs and say in the preview which keys change and what that does to the node."""
+        keys, what = _difference(olds, news)
+        unfinished = bool(olds.get(_PENDING)) or olds.get("server_id") != news.get("server_id")
+        if is_skipped(news):
+            if keys or unfinished:
+                log_info(news.get("urn"), f"skipped (skipNodes); {what or 'its config is open'}")
+            return DiffResult(changes=False)
+        if what or olds.get(_PENDING):
+            log_info(
+                news.get("urn"), what or "goes on: the last change of this node was not finished"
+            )
+        return DiffResult(changes=bool(keys) or unfinished)
+
+    def create(self, props: dict[str, Any]) -> CreateResult:
+        """Make sure that the node has booted with this config."""
+        return CreateResult(props["node_name"], _made_so(props))
+
+    def update(self, _id: str, _olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
+        """Give the node its config."""
+        return UpdateResult(_made_so(news))
+
+    def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
+        """Mark the node as open where it runs with another config than the recorded one; silent nodes stay as recorded."""
+        outs = dict(props)
+        if not is_skipped(props) and _has_drifted(props):
+            outs[_PENDING] = True
+        return ReadResult(id_, outs)
+
+
+class NodeConfig(Resource, module="oxide", name="NodeConfig"):
+    """The machine config that one node runs with."""
+
+    def __init__(
+        self,
+        name: str,
+        node: NodeInfo,
+        rollout: Rollout,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        properties = {
+            **node_properties(node, rollout),
+            "machine_configuration": node["machine_configuration"],
+            "urn": child_urn(name, "NodeConfig", opts),
+        }
+        super().__init__(NodeConfigProvider(), name, properties, opts)
+
+
+def _difference(olds: Mapping[str, Any], news: Mapping[str, Any]) -> tuple[list[str], str]:
+    """Keys that change, and what to tell about it."""
+    before, after = olds.get("machine_configuration"), news.get("machine_configuration")
+    if not isinstance(before, str) or not isinstance(after, str):
+        # Unknown in this preview, because something that it is made of is changed as well.
+        return [], ""
+    keys = changed_keys(before, with_versions_of(before, after))
+    if not keys:
+        return [], ""
+    if blocking := reboot_keys(keys):
+        return keys, f"drains and reboots for {summary(blocking)}; changes {summary(keys)}"
+    return keys, f"changes {summary(keys)} without a reboot"
+
+
+def _made_so(props: dict[str, Any]) -> dict[str, Any]:
+    if is_skipped(props):
+        return {**props, _PENDING: True}
+    try:
+        with site(props) as here:
+            _apply(here, props["machine_configuration"])
+    except OxideError as error:
+        # The node may run with half of it: taking the setting back has to bring it back, too.
+        record_failure(props["node_name"], {**props, _PENDING: True}, failure(error))
+        raise
+    return {**props, _PENDING: False}
+
+
+def _apply(here: Site, config: str) -> None:
+    here.wait_answer()
+    live = here.machine.config()
+    wanted = with_versions_of(live, config)
+    keys = changed_keys(live, wanted)
+    if not keys:
+        here.finish()
+        return
+    here.wait_before(goes_down=False)
+    here.say(f"applying {summary(keys)}")
+    if not here.machine.apply(wanted):
+        here.take_out()
+        here.machine.apply(wanted, staged=True)
+        here.restart()
+    time.sleep(SETTLE)
+    if not here.is_control_plane:
+        taints.replace(here.api, here.name, before=live, after=wanted)
+    here.finish()
+
+
+def _has_drifted(props: Mapping[str, Any]) -> bool:
+    try:
+        with Talosctl(props["talosconfig"]) as talosctl:
+            live = Machine(
+                talosctl, props["node_name"], props["private_address"], props["control_planes"]
+            ).config()
+        return bool(changed_keys(live, with_versions_of(live, props["machine_configuration"])))
+    except (OxideError, TalosError, KeyError):
+        return False

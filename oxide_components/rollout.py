@@ -1,0 +1,227 @@
+"""A roll-out: what all changes of living nodes share, whichever it is and whichever resource makes it."""
+
+import contextlib
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypedDict
+
+import pulumi
+
+from . import naming
+from .cordon import put_back, take_out
+from .dynamic_provider import cluster_lock, log_progress, wait_until
+from .errors import OxideError
+from .gate import Gate
+from .kubernetes_api import KubernetesApi
+from .machine import Machine
+from .node_info import NodeInfo
+from .roster import RosterControlPlane
+from .talosctl import Talosctl, TalosError
+
+NODE_TIMEOUT = 900
+"""Seconds that a node may take to be well: boot, image pulls and the CNI's start on Hetzner's slow days."""
+
+ANSWER_TIMEOUT = 60.0
+"""Seconds that a node that is to be changed may take to answer."""
+
+
+class Rollout(TypedDict):
+    """Facts of a cluster that every change of a node needs."""
+
+    cluster_name: str
+    """Name of the cluster."""
+    control_planes: Sequence[RosterControlPlane]
+    """All control planes that the cluster is meant to have."""
+    kubeconfig: pulumi.Input[str]
+    """Kubeconfig with an entry for each control plane (secret)."""
+    talosconfig: pulumi.Input[str]
+    """Talos credentials (secret)."""
+    drain_timeout: int
+    """Seconds that the drain of one node may take."""
+    max_unavailable: int
+    """How many workers of a pool may be out of service at a time."""
+    node_timeout: int
+    """Seconds that a node may take to be well after it was made, changed or restarted."""
+    skip_nodes: Sequence[str]
+    """Names of nodes that are left alone."""
+
+
+def node_properties(node: NodeInfo, rollout: Rollout) -> dict[str, Any]:
+    """Inputs of a resource that changes this node."""
+    return {
+        "node_name": node["name"],
+        "role": node["role"],
+        "pool": node["pool"],
+        "server_id": node["server"].id,
+        "private_address": node["private_address"],
+        "public_address": node["public_address"],
+        "cluster_name": rollout["cluster_name"],
+        "control_planes": [dict(one) for one in rollout["control_planes"]],
+        "kubeconfig": pulumi.Output.secret(rollout["kubeconfig"]),
+        "talosconfig": pulumi.Output.secret(rollout["talosconfig"]),
+        "drain_timeout": rollout["drain_timeout"],
+        "max_unavailable": rollout["max_unavailable"],
+        "node_timeout": rollout["node_timeout"],
+        "skip_nodes": list(rollout["skip_nodes"]),
+    }
+
+
+def is_skipped(props: Mapping[str, Any]) -> bool:
+    """Whether the node is to be left alone."""
+    return props["node_name"] in (props.get("skip_nodes") or ())
+
+
+def failure(error: OxideError) -> str:
+    """What a failed change says: the reason, and how it goes on."""
+    return (
+        f"{error}. No node after it is touched. Correct the setting or repair the node, then run `pulumi up` again, which "
+        "goes on here"
+    )
+
+
+class Site:
+    """
+    One node under change, with everything around it.
+
+    Attributes:
+        name: Name of the node.
+        machine: Its Talos API.
+        api: Client of the Kubernetes API.
+        gate: Checks of the cluster.
+        talosctl: Credentials of the cluster.
+    """
+
+    def __init__(self, talosctl: Talosctl, props: Mapping[str, Any]) -> None:
+        self.name: str = props["node_name"]
+        self.urn: str | None = props.get("urn")
+        self.control_planes: list[Mapping[str, str]] = list(props["control_planes"])
+        self.talosctl = talosctl
+        self.api = KubernetesApi(props["kubeconfig"])
+        self.machine = Machine(talosctl, self.name, props["private_address"], self.control_planes)
+        self.gate = Gate(
+            talosctl=talosctl,
+            api=self.api,
+            control_planes=self.control_planes,
+            skipped=props.get("skip_nodes") or (),
+            urn=self.urn,
+        )
+        self._props = props
+        self._boot_id: str | None = None
+
+    @property
+    def _timeout(self) -> float:
+        return float(self._props.get("node_timeout") or NODE_TIMEOUT)
+
+    @property
+    def is_control_plane(self) -> bool:
+        """Whether the node is a control plane."""
+        return bool(self._props["role"] == naming.ROLE_CONTROL_PLANE)
+
+    def wait_before(self, *, goes_down: bool) -> None:
+        """
+        Wait until the others are well enough for this node to be touched.
+
+        Args:
+            goes_down: The node will restart.
+
+        Raises:
+            OxideError: They are not in time; nothing was touched.
+        """
+        if self.is_control_plane:
+            self.gate.before_control_plane(self.name, goes_down=goes_down)
+        else:
+            self.gate.before_worker(
+                self.name, self._props["pool"], int(self._props.get("max_unavailable") or 1)
+            )
+
+    def take_out(self) -> None:
+        """
+        Wait for the others, then cordon and drain the node.
+
+        Raises:
+            OxideError: Not possible in time; the node takes pods as before.
+        """
+        self.wait_before(goes_down=True)
+        take_out(
+            self.api,
+            self.name,
+            timeout=float(self._props["drain_timeout"]),
+            urn=self.urn,
+            unavailable=self._props.get("skip_nodes") or (),
+        )
+
+    def restart(self) -> None:
+        """
+        Reboot the node and wait until it has booted.
+
+        Raises:
+            OxideError: It has not come back in time.
+        """
+        boot = self.machine.boot_id()
+        self.say("reboots")
+        self.machine.reboot()
+        self.wait_booted(boot)
+
+    def wait_booted(self, before: str) -> None:
+        """
+        Wait until the node runs with another boot id than `before`.
+
+        Raises:
+            OxideError: It does not in time.
+        """
+
+        def reason() -> str | None:
+            try:
+                self._boot_id = self.machine.boot_id()
+            except TalosError as error:
+                return str(error)
+            return None if self._boot_id != before else "has not restarted yet"
+
+        wait_until(f"{self.name} to boot", self.urn, self._timeout, reason, interval=1)
+
+    def finish(self) -> None:
+        """
+        Wait until the node is well, then let it take pods again.
+
+        Raises:
+            OxideError: It is not well in time.
+        """
+        self.gate.after(self.name, self._timeout, self._boot_id)
+        put_back(self.api, self.name)
+
+    def wait_answer(self) -> None:
+        """
+        Wait until the node answers.
+
+        Raises:
+            OxideError: It does not.
+        """
+        end = time.monotonic() + ANSWER_TIMEOUT
+        while (reason := self.machine.silent_reason()) is not None:
+            if time.monotonic() >= end:
+                raise OxideError(
+                    f"{self.name} does not answer and cannot be changed: {reason}. It can be replaced (docs/operations.md) or "
+                    "left alone (skipNodes)"
+                )
+            self.say(f"does not answer: {reason}")
+            time.sleep(1)
+
+    def say(self, text: str) -> None:
+        """Show what is going on beside the resource."""
+        log_progress(self.urn, text)
+
+
+@contextlib.contextmanager
+def site(props: Mapping[str, Any]) -> Iterator[Site]:
+    """
+    The node of these inputs, with credentials in place, while nobody else works on the cluster.
+
+    Raises:
+        OxideError: Another run does.
+    """
+    first = props["control_planes"][0]
+    with (
+        cluster_lock(f"{props['cluster_name']} {first['public_address']}"),
+        Talosctl(props["talosconfig"]) as talosctl,
+    ):
+        yield Site(talosctl, props)

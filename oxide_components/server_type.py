@@ -1,0 +1,67 @@
+"""Another server type for a living node. The provider would power every server off hard, and all of them together."""
+
+import time
+
+from hcloud import APIException, Client
+from hcloud.actions import ActionException
+from hcloud.server_types import ServerType
+from hcloud.servers import BoundServer
+
+from .dynamic_provider import log_warning
+from .errors import OxideError
+from .rollout import Site
+
+SHUTDOWN_TIMEOUT = 180.0
+"""Seconds that a node may take to shut down by itself before its power is cut."""
+
+
+def ensure(here: Site, client: Client, server_id: str, wanted: str) -> None:
+    """
+    Make the server be of the wanted type and run; nothing to do is the common case.
+
+    The disk keeps its size, so that the way back stays open.
+
+    Raises:
+        OxideError: Hetzner refuses, or the node does not come back. Where the type is not to be had, the server runs with the
+            old one again.
+    """
+    try:
+        server = client.servers.get_by_id(int(server_id))
+        if server.server_type.name == wanted:
+            if server.status == "off":
+                _start(here, server, before="")
+            return
+        before = ""
+        if server.status != "off":
+            here.wait_answer()
+            here.take_out()
+            before = here.machine.boot_id()
+            _shut_down(here, server)
+        here.say(f"{server.server_type.name} -> {wanted}")
+        try:
+            server.change_type(ServerType(name=wanted), upgrade_disk=False).wait_until_finished()
+        finally:
+            _start(here, server, before)
+    except (APIException, ActionException) as error:
+        raise OxideError(f"{here.name}: Hetzner: {error}") from None
+
+
+def _shut_down(here: Site, server: BoundServer) -> None:
+    here.say("shuts down")
+    server.shutdown()
+    end = time.monotonic() + SHUTDOWN_TIMEOUT
+    while server.status != "off":
+        if time.monotonic() >= end:
+            log_warning(
+                here.urn,
+                f"{here.name} has not shut down within {SHUTDOWN_TIMEOUT:.0f} s; its power is cut",
+            )
+            server.power_off().wait_until_finished()
+        time.sleep(1)
+        server.reload()
+
+
+def _start(here: Site, server: BoundServer, before: str) -> None:
+    here.say("starts")
+    server.power_on().wait_until_finished()
+    here.wait_booted(before)
