@@ -18,6 +18,9 @@ BOOT_TIMEOUT = 900.0
 ETCD_TIMEOUT = 600.0
 """Seconds that etcd may take to start once it is bootstrapped: it pulls its image first."""
 
+RESTORE_TIMEOUT = 600.0
+"""Seconds that the upload of a snapshot may take."""
+
 _ALREADY = re.compile(r"AlreadyExists|already bootstrapped|etcd data directory is not empty")
 _NOT_YET = re.compile(r"FailedPrecondition|Unavailable")
 """Answers of a node that still boots: its clock is not in sync, or its container runtime is not up."""
@@ -57,7 +60,7 @@ class BootstrapProvider(LifecycleProvider):
                     f"the bootstrap of {first['name']}",
                     urn,
                     ETCD_TIMEOUT,
-                    lambda: _bootstrap_refusal(talosctl, first),
+                    lambda: _bootstrap_refusal(talosctl, first, props.get("restore_from")),
                 )
             wait_until("etcd", urn, ETCD_TIMEOUT, lambda: _no_member_reason(talosctl, nodes))
         return CreateResult(props["cluster_name"], dict(props))
@@ -73,12 +76,14 @@ class Bootstrap(Resource, module="oxide", name="Bootstrap"):
         cluster_name: str,
         talosconfig: pulumi.Input[str],
         control_planes: Sequence[BootstrapNode],
+        restore_from: str | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         properties = {
             "cluster_name": cluster_name,
             "talosconfig": pulumi.Output.secret(talosconfig),
             "control_planes": [dict(node) for node in control_planes],
+            "restore_from": restore_from,
             "urn": child_urn(name, "Bootstrap", opts),
         }
         super().__init__(BootstrapProvider(), name, properties, opts)
@@ -99,10 +104,13 @@ def _holds_etcd_data(talosctl: Talosctl, node: Mapping[str, str], urn: str | Non
     return found[-1]
 
 
-def _bootstrap_refusal(talosctl: Talosctl, node: Mapping[str, str]) -> str | None:
+def _bootstrap_refusal(
+    talosctl: Talosctl, node: Mapping[str, str], snapshot: str | None
+) -> str | None:
     """Bootstrap; None when it is done, the reason when the node asks to wait."""
+    recover = [f"--recover-from={snapshot}"] if snapshot else []
     try:
-        _call(talosctl, node, "bootstrap", timeout=60)
+        _call(talosctl, node, "bootstrap", *recover, timeout=RESTORE_TIMEOUT if snapshot else 60)
     except TalosError as error:
         said = str(error) + error.output
         # A lost answer to an earlier call looks like this.

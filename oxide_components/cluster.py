@@ -20,6 +20,7 @@ from .firewall import Firewall, FirewallArgs
 from .hetzner import Architecture
 from .kubeprism import KUBEPRISM_HOST, KUBEPRISM_PORT
 from .network import Network, NetworkArgs
+from .node import Upgrade
 from .node_chain import nodes_as_wanted
 from .node_info import NodeInfo
 from .rollout import Rollout
@@ -85,6 +86,7 @@ def create_cluster(config: ClusterConfig) -> Cluster:
             config_patches=config.control_plane_config_patches,
             workers=_roster_workers(config),
             drain_timeout=config.drain_timeout,
+            restore_from=config.restore_from,
         ),
         # An operator whose address has changed is let in before anything needs the cluster.
         pulumi.ResourceOptions(depends_on=[identity, firewall]),
@@ -131,22 +133,38 @@ def create_cluster(config: ClusterConfig) -> Cluster:
     result = Cluster(
         identity=identity, control_plane=control_plane, worker_pools=worker_pools, cilium=cilium
     )
+    rollout = Rollout(
+        cluster_name=config.cluster_name,
+        control_planes=control_plane.ways,
+        kubeconfig=control_plane.provider_kubeconfig,
+        talosconfig=control_plane.talosconfig,
+        drain_timeout=config.drain_timeout,
+        max_unavailable=config.max_unavailable,
+        node_timeout=config.node_timeout,
+        skip_nodes=config.skip_nodes,
+        etcd_snapshot_directory=config.etcd_snapshot_directory,
+    )
     nodes_as_wanted(
         [control_plane.nodes, *(pool.nodes for pool in worker_pools)],
-        Rollout(
-            cluster_name=config.cluster_name,
-            control_planes=control_plane.ways,
-            kubeconfig=control_plane.provider_kubeconfig,
-            talosconfig=control_plane.talosconfig,
-            drain_timeout=config.drain_timeout,
-            max_unavailable=config.max_unavailable,
-            node_timeout=config.node_timeout,
-            skip_nodes=config.skip_nodes,
-        ),
+        rollout,
         control_plane.roster,
+        Upgrade(
+            talos_version=config.talos_version,
+            schematic_id=config.schematic_id,
+            kubernetes_version=config.kubernetes_version,
+            held=lambda node: _held(config, node),
+        ),
         after=[cilium],
     )
     return result
+
+
+def _held(config: ClusterConfig, node: NodeInfo | None) -> str:
+    """Setting for which a node, or without one Kubernetes, waits with another version. Empty for none."""
+    if config.upgrade_pause:
+        return "upgradePause"
+    chosen = node is not None and not {node["name"], node["pool"]}.isdisjoint(config.upgrade_canary)
+    return "upgradeCanary" if config.upgrade_canary and not chosen else ""
 
 
 def newest_image(images: Sequence[Any], selector: str, architecture: str) -> str:

@@ -5,6 +5,8 @@ from typing import Any
 
 import yaml
 
+from .config_changes import load_documents
+
 _COMPONENTS = (
     ("machine", "kubelet"),
     ("cluster", "apiServer"),
@@ -21,8 +23,8 @@ def with_versions_of(live: str, wanted: str) -> str:
     Other versions in a config would move all components of a node at once, without the checks, the order and the
     pulls of an upgrade. A changed registry or repository is kept.
     """
-    documents = list(yaml.safe_load_all(wanted))
-    running = _components(yaml.safe_load_all(live))
+    documents = load_documents(wanted)
+    running = _components(load_documents(live))
     changed = False
     for key, component in _components(documents).items():
         image = str(component.get("image") or "")

@@ -82,6 +82,14 @@ class ClusterConfig:
     """Seconds that the drain of one node may take."""
     node_timeout: int
     """Seconds that a node may take to be well after it was made, changed or restarted."""
+    upgrade_canary: tuple[str, ...]
+    """Nodes and pools that alone get another Talos version as long as any is named; the pool `cp` means the control planes."""
+    upgrade_pause: bool
+    """Whether all nodes keep their Talos and Kubernetes versions."""
+    etcd_snapshot_directory: str
+    """Where snapshots of etcd are kept, relative to the project; empty for none."""
+    restore_from: str | None
+    """Snapshot that etcd starts from when the cluster is founded; None starts an empty one."""
     deletion_protection: bool
     secret_keys: frozenset[str] = frozenset()
     """Keys that the stack stores encrypted; what is made from their values must be secret too."""

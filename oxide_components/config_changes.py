@@ -131,13 +131,21 @@ for _tag, _pattern, _first in (
     )
 
 
-def _load(config: str) -> dict[str, Any]:
-    """Documents by kind and name, without their empty values; the main one is under the empty text."""
+def load_documents(config: str) -> list[Any]:
+    """The documents of a machine config, read as Talos reads them. Raises OxideError if it is no YAML."""
     try:
-        documents = [_without_empty(document) for document in yaml.load_all(config, _Loader)]
+        documents = list(yaml.load_all(config, _Loader))
+        # A text that holds itself is valid YAML.
+        json.dumps(documents, default=str)
     except (yaml.YAMLError, ValueError, RecursionError):
         # The parser quotes the place where it stopped, which may be a secret.
         raise OxideError("a machine config is not valid YAML; correct the config patches") from None
+    return documents
+
+
+def _load(config: str) -> dict[str, Any]:
+    """Documents by kind and name, without their empty values; the main one is under the empty text."""
+    documents = [_without_empty(document) for document in load_documents(config)]
     found: dict[str, Any] = {}
     for document in documents:
         if document is None:

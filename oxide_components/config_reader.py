@@ -76,6 +76,10 @@ class Reader:
             return str(default)
         return "" if value is None else str(value).strip()
 
+    def text_or_empty(self, key: str) -> str:
+        """A text whose emptiness means something of its own, or the setting's default."""
+        return self._values.get(key, str(SETTINGS_BY_KEY[key].default)).strip()
+
     def integer(self, key: str, least: int, most: int) -> int:
         """A whole number between two bounds, or the setting's default."""
         default = SETTINGS_BY_KEY[key].default

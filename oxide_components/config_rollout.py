@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Collection
 from typing import Any, Final
 
 from .config_reader import Reader
@@ -15,35 +16,46 @@ MAX_UNAVAILABLE: Final = 3
 def read_rollout(reader: Reader, fields: dict[str, Any]) -> None:
     """Reads the settings of roll-outs; the fields of the nodes must be there already."""
     fields["max_unavailable"] = reader.integer("maxUnavailable", 1, MAX_UNAVAILABLE)
-    fields["skip_nodes"] = _skip_nodes(reader, fields)
+    fields["skip_nodes"] = read_names(reader, "skipNodes", wanted_nodes(reader, fields), "node")
     fields["drain_timeout"] = reader.integer("drainTimeout", 1, 86400)
     fields["node_timeout"] = reader.integer("nodeTimeout", 1, 86400)
 
 
-def _skip_nodes(reader: Reader, fields: dict[str, Any]) -> tuple[str, ...]:
-    # Where the size cannot be read, nobody knows the names.
-    counted = reader.ok(
-        "clusterName", "controlPlanes", "workers", "workersGeneration", "workerPools"
-    )
-    wanted = _node_names(fields) if counted else []
+def read_names(
+    reader: Reader, key: str, known: Collection[str] | None, noun: str
+) -> tuple[str, ...]:
+    """A list of names of this cluster, each at most once.
+
+    Args:
+        known: The names that exist; None accepts any.
+        noun: What a name stands for, as in "is no node of this cluster".
+    """
     names: list[str] = []
-    for index, name in enumerate(reader.array("skipNodes")):
-        path = f"skipNodes[{index}]"
+    for index, name in enumerate(reader.array(key)):
+        path = f"{key}[{index}]"
         if not isinstance(name, str):
-            reader.add(path, name, "is not text", "write the name of a node")
+            reader.add(path, name, "is not text", f"write the name of a {noun}")
         elif name in names:
             reader.add(path, name, "is listed twice", "remove one of them")
         else:
             names.append(name)
-            if counted and name not in wanted:
-                nearest = difflib.get_close_matches(name, wanted, n=1)
+            if known is not None and name not in known:
+                nearest = difflib.get_close_matches(name, known, n=1)
                 reader.add(
                     path,
                     name,
-                    "is no node of this cluster",
+                    f"is no {noun} of this cluster",
                     f"did you mean {nearest[0]}? If not, remove it" if nearest else "remove it",
                 )
     return tuple(names)
+
+
+def wanted_nodes(reader: Reader, fields: dict[str, Any]) -> list[str] | None:
+    """Names of all nodes; None where the size cannot be read, so that nobody knows them."""
+    counted = reader.ok(
+        "clusterName", "controlPlanes", "workers", "workersGeneration", "workerPools"
+    )
+    return _node_names(fields) if counted else None
 
 
 def _node_names(fields: dict[str, Any]) -> list[str]:

@@ -14,6 +14,7 @@ from .config_pools import WorkerPoolConfig, check_server_type, read_patches, rea
 from .config_reader import Reader
 from .config_rollout import read_rollout
 from .config_schema import CILIUM_REPOSITORY, DEFAULT_IMAGE_SELECTOR, SETTINGS_BY_KEY
+from .config_upgrades import read_upgrades
 from .errors import Problem
 from .hetzner import ZONES, server_type_architecture
 from .naming import is_dns_label
@@ -51,6 +52,7 @@ def read(reader: Reader, stack: str) -> tuple[dict[str, Any], list[Problem]]:
     fields["deletion_protection"] = reader.boolean("deletionProtection")
     check_limits(reader, fields)
     read_rollout(reader, fields)
+    read_upgrades(reader, fields)
     warnings += [
         *server_type_warnings(fields),
         *cilium_values.value_warnings(fields["cilium_values"]),

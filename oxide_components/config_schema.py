@@ -72,6 +72,10 @@ SETTINGS: Final = (
     Setting(key="skipNodes", kind="array"),
     Setting(key="drainTimeout", kind="integer", default=600),
     Setting(key="nodeTimeout", kind="integer", default=900),
+    Setting(key="upgradeCanary", kind="array"),
+    Setting(key="upgradePause", kind="boolean", default=False),
+    Setting(key="etcdSnapshotDirectory", kind="string", default="etcd-snapshots"),
+    Setting(key="restoreFrom", kind="string"),
     Setting(key="deletionProtection", kind="boolean", default=True),
 )
 

@@ -44,6 +44,8 @@ class ControlPlaneArgs(TypedDict):
     """The cluster's workers, so that those that are no longer wanted leave before their servers go. Default: none."""
     drain_timeout: NotRequired[int]
     """Seconds that the drain of one leaving node may take. Default: 600."""
+    restore_from: NotRequired[str | None]
+    """File of an etcd snapshot that the bootstrap starts from. Default: an empty etcd."""
 
 
 class ControlPlane(pulumi.ComponentResource):
@@ -146,6 +148,7 @@ class ControlPlane(pulumi.ComponentResource):
                 )
                 for node in self.nodes
             ],
+            restore_from=args.get("restore_from"),
             opts=child_options(self, opts, depends_on=[node["server"] for node in self.nodes]),
         )
         raw = talos.cluster.Kubeconfig(

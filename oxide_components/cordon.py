@@ -1,14 +1,20 @@
-"""Taking a node out of service for a while: cordoned and drained, and back only if Oxide took it out."""
+"""Taking a node out of service for a while: cordoned, emptied, and put back only if Oxide took it out."""
 
 from collections.abc import Collection
 
 from .drain import drain, has_refuge
 from .dynamic_provider import log_progress, log_warning
-from .errors import OxideError
 from .kubernetes_api import CORDONED, KubernetesApi
 
 
-def take_out(
+def cordon(api: KubernetesApi, name: str) -> None:
+    """Keep new pods away from a node; one that somebody else has cordoned stays as it is."""
+    node = api.node(name)
+    if node is not None and not node.get("spec", {}).get("unschedulable"):
+        api.set_unschedulable(name, True)
+
+
+def empty(
     api: KubernetesApi,
     name: str,
     *,
@@ -17,31 +23,26 @@ def take_out(
     unavailable: Collection[str] = (),
 ) -> None:
     """
-    Cordon a node and move its pods elsewhere.
+    Move the pods of a cordoned node elsewhere; where there is no other place they stay, with a warning.
 
     Args:
-        timeout: Seconds that the drain may take.
+        name: Name of the node.
+        timeout: Seconds that it may take.
         urn: Resource that shows the progress.
         unavailable: Names of nodes that take no pods although they look as if they did.
 
     Raises:
-        OxideError: Pods remain. Then the node takes pods again, as before.
+        OxideError: Pods remain; the text names them.
     """
     node = api.node(name)
     if node is None:
         return
-    if not node.get("spec", {}).get("unschedulable"):
-        api.set_unschedulable(name, True)
-    if not has_refuge(api.items("/api/v1/nodes"), node, {name, *unavailable}):
+    if has_refuge(api.items("/api/v1/nodes"), node, {name, *unavailable}):
+        drain(api, name, timeout, lambda text: log_progress(urn, text))
+    else:
         log_warning(
             urn, f"{name} is not drained: no other Ready node takes its pods; they stop with it"
         )
-        return
-    try:
-        drain(api, name, timeout, lambda text: log_progress(urn, text))
-    except OxideError:
-        put_back(api, name)
-        raise
 
 
 def put_back(api: KubernetesApi, name: str) -> None:

@@ -1,7 +1,7 @@
 """Draining: emptying a node through the eviction API, which keeps to every PodDisruptionBudget."""
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from .errors import OxideError
@@ -10,6 +10,7 @@ from .kubernetes_api import ApiUnavailableError, KubernetesApi, node_not_ready_r
 _MIRROR = "kubernetes.io/config.mirror"
 _FINISHED = frozenset({"Succeeded", "Failed"})
 _KEEPS_AWAY = frozenset({"NoSchedule", "NoExecute"})
+_CORDON = "node.kubernetes.io/unschedulable"
 _PODS_NAMED = 5
 
 
@@ -70,9 +71,16 @@ def drain(
     """
     end = time.monotonic() + timeout
     shown = ""
+    at_first: set[str] | None = None
     while True:
         try:
-            holding = _round(api, node)
+            pods = _pods(api, node)
+            if at_first is None:
+                at_first = {_uid(pod) for pod in pods}
+            # Where there is no better place, the successor of such a pod comes back at once, and would be evicted for ever.
+            holding = _evicted(
+                api, [pod for pod in pods if _uid(pod) in at_first or not _comes_back(pod)]
+            )
         except ApiUnavailableError as error:
             holding = {"the Kubernetes API": str(error)}
         if not holding:
@@ -86,18 +94,36 @@ def drain(
         time.sleep(interval)
 
 
-def _round(api: KubernetesApi, node: str) -> dict[str, str]:
+def _pods(api: KubernetesApi, node: str) -> list[dict[str, Any]]:
+    """Pods that a drain has to move."""
+    return [
+        p for p in api.items(f"/api/v1/pods?fieldSelector=spec.nodeName%3D{node}") if must_go(p)
+    ]
+
+
+def _evicted(api: KubernetesApi, pods: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """One eviction for every pod that still has to go; what remains and why."""
     holding = {}
-    for pod in api.items(f"/api/v1/pods?fieldSelector=spec.nodeName%3D{node}"):
-        if not must_go(pod):
-            continue
+    for pod in pods:
         metadata = pod["metadata"]
         reason = None
         if not metadata.get("deletionTimestamp"):
             reason = api.evict(metadata["namespace"], metadata["name"])
         holding[f"pod {metadata['namespace']}/{metadata['name']}"] = reason or "is terminating"
     return holding
+
+
+def _uid(pod: Mapping[str, Any]) -> str:
+    return str(pod["metadata"].get("uid", ""))
+
+
+def _comes_back(pod: Mapping[str, Any]) -> bool:
+    """Whether a pod may be put on a cordoned node."""
+    return any(
+        toleration.get("key") in (None, "", _CORDON)
+        and toleration.get("effect") in (None, "", "NoSchedule")
+        for toleration in pod.get("spec", {}).get("tolerations") or []
+    )
 
 
 def _listed(holding: Mapping[str, str]) -> str:
@@ -113,6 +139,5 @@ def _taints(node: Mapping[str, Any]) -> set[tuple[str, str]]:
         (taint.get("key", ""), taint.get("value", "") or "")
         for taint in node.get("spec", {}).get("taints") or []
         # Every cordoned node has this one, and it says no more than `unschedulable`.
-        if taint.get("effect") in _KEEPS_AWAY
-        and taint.get("key") != "node.kubernetes.io/unschedulable"
+        if taint.get("effect") in _KEEPS_AWAY and taint.get("key") != _CORDON
     }

@@ -131,6 +131,22 @@ class Gate:
 
         self._wait(name, reason, timeout)
 
+    def kubelet_reports(self, name: str, timeout: float) -> None:
+        """
+        Wait until the node's kubelet reports once more: a broken one leaves its node looking Ready for most of a minute.
+
+        Raises:
+            OxideError: It does not in time.
+        """
+        seen: set[str | None] = set()
+
+        def reason() -> str | None:
+            seen.add(self._api.last_report(name))
+            # The first may be older than the change, and the second the last one of a kubelet that is about to stop.
+            return None if len(seen) > 2 else "its kubelet has not reported since the change"
+
+        self._wait(name, reason, timeout)
+
     def _wait(self, what: str, reason: Any, timeout: float = GATE_TIMEOUT) -> None:
         def guarded() -> str | None:
             try:
@@ -203,8 +219,10 @@ def _boot_id(node: dict[str, Any]) -> str:
 
 
 def _is_out(node: dict[str, Any]) -> bool:
+    # The mark alone says little: `kubectl uncordon` leaves it behind.
     annotations = node["metadata"].get("annotations") or {}
-    return CORDONED in annotations or node_not_ready_reason(node) is not None
+    taken_out = CORDONED in annotations and node.get("spec", {}).get("unschedulable")
+    return bool(taken_out) or node_not_ready_reason(node) is not None
 
 
 def _is_ready(pod: dict[str, Any]) -> bool:

@@ -2,10 +2,33 @@
 
 import os
 
-from hcloud import Client
+from hcloud import APIException, Client
+from hcloud.actions import ActionException
+from requests import RequestException
 
+from . import naming
 from .dynamic_provider import stack_setting
 from .errors import OxideError
+
+_TIMEOUT = 30.0
+"""Seconds that one request may take."""
+
+
+def power_off(cluster_name: str, server_name: str) -> None:
+    """
+    Cut the power of a server of the cluster; nothing to do where there is none or it is off.
+
+    Raises:
+        OxideError: Hetzner refuses or does not answer.
+    """
+    try:
+        server = client().servers.get_by_name(server_name)
+        if server is None or server.labels.get(naming.LABEL_CLUSTER) != cluster_name:
+            return
+        if server.status != server.STATUS_OFF:
+            server.power_off().wait_until_finished()
+    except (APIException, ActionException, RequestException) as error:
+        raise OxideError(f"{server_name}: Hetzner: {error}") from None
 
 
 def client() -> Client:
@@ -22,4 +45,5 @@ def client() -> Client:
             "no Hetzner Cloud token: set it with `pulumi config set --secret hcloud:token`, or HCLOUD_TOKEN"
         )
     endpoint = stack_setting("hcloud:endpoint") or os.environ.get("HCLOUD_ENDPOINT")
-    return Client(token=token, api_endpoint=endpoint) if endpoint else Client(token=token)
+    where = {"api_endpoint": endpoint} if endpoint else {}
+    return Client(token=token, timeout=_TIMEOUT, **where)

@@ -146,6 +146,14 @@ class KubernetesApi:
         found: list[dict[str, Any]] = _parsed(body).get("items") or []
         return found
 
+    def last_report(self, name: str) -> str | None:
+        """When the node's kubelet has last renewed its lease, as the lease says it; None where it has none."""
+        leases = self.items(
+            "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
+            f"?fieldSelector=metadata.name%3D{name}"
+        )
+        return leases[0]["spec"].get("renewTime") if leases else None
+
     def set_unschedulable(self, name: str, unschedulable: bool) -> bool:
         """Cordon or uncordon a node as Oxide, which leaves its mark; False where the node does not exist."""
         mark = "true" if unschedulable else None

@@ -1,7 +1,7 @@
 """Leaving: how nodes go out of a living cluster, one by one, so that neither pods nor quorum are lost."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from . import etcd, naming
@@ -50,6 +50,7 @@ class Leaving:
         staying: Control planes that stay and answer; all calls go through them.
         leavers: Nodes that leave.
         drain_timeout: Seconds that one node's drain may take.
+        power_off: Cuts the power of the server of this name, if there is one.
         urn: Resource that shows the progress.
     """
 
@@ -61,6 +62,7 @@ class Leaving:
         staying: Sequence[etcd.ControlPlane],
         leavers: Sequence[Leaver],
         drain_timeout: float,
+        power_off: Callable[[str], None],
         urn: str | None,
     ) -> None:
         self._talosctl = talosctl
@@ -69,6 +71,7 @@ class Leaving:
         self._leavers = leaving_order(leavers)
         self._names = frozenset(node["name"] for node in leavers)
         self._drain_timeout = drain_timeout
+        self._power_off = power_off
         self._urn = urn
         self._cordoned: set[str] = set()
         self._seen_at_first: str | None = None
@@ -131,6 +134,9 @@ class Leaving:
         kubernetes_node = self._api.node(name)
         address = node.get("private_address") or internal_address(kubernetes_node or {})
         if kubernetes_node is None and not (is_control_plane and self._traces(node)):
+            # One that is about to join would do so after it has been let go.
+            self._power_off(name)
+            self._api.delete_node(name)
             log_progress(self._urn, f"{name} is no part of the cluster any more")
             return
         lives, drained = self._answers_in_time(name, address), False
@@ -139,7 +145,8 @@ class Leaving:
         if is_control_plane:
             self._leave_etcd(node, by_itself=lives)
         if lives:
-            self._reset(name, address, graceful=drained)
+            # Graceful, a control plane would try to leave etcd once more and not power off when it cannot.
+            self._reset(name, address, graceful=drained and not is_control_plane)
         else:
             log_warning(
                 self._urn,
@@ -248,7 +255,7 @@ class Leaving:
         """Whether the node's Talos API answers before it counts as dead."""
         if not address:
             return False
-        self._seen_at_first = self._last_sign(name)
+        self._seen_at_first = self._api.last_report(name)
         end = time.monotonic() + SILENCE
         while not self._answers(address):
             if time.monotonic() >= end:
@@ -259,15 +266,8 @@ class Leaving:
 
     def _kubelet_lives(self, name: str) -> bool:
         """Whether the kubelet has reported while the Talos API was silent: such a node has pods to move."""
-        sign = self._last_sign(name)
+        sign = self._api.last_report(name)
         return sign is not None and sign != self._seen_at_first
-
-    def _last_sign(self, name: str) -> str | None:
-        leases = self._api.items(
-            "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
-            f"?fieldSelector=metadata.name%3D{name}"
-        )
-        return leases[0]["spec"].get("renewTime") if leases else None
 
     def _answers(self, address: str, through: Sequence[etcd.ControlPlane] | None = None) -> bool:
         try:

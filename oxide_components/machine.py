@@ -11,6 +11,9 @@ from .talosctl import Talosctl, TalosError
 _PROBE_TIMEOUT = 8.0
 _APPLY_TIMEOUT = 60.0
 _NEEDS_REBOOT = re.compile(r"can't be applied in immediate mode|requires a reboot")
+_TAG = re.compile(r"Tag:\s+(\S+)")
+_LOST = re.compile(r"Unavailable|EOF|no answer within|connection (reset|closed)")
+_REASON_LENGTH = 300
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 
@@ -53,8 +56,12 @@ class Machine:
             TalosError: It does not answer.
         """
         # As YAML the resource is a document whose spec is the config's text.
-        document = yaml.safe_load(self.run("get", "machineconfig", "v1alpha1", "-o", "yaml"))
-        return str(document["spec"])
+        answer = self.run("get", "machineconfig", "v1alpha1", "-o", "yaml")
+        try:
+            return str(yaml.safe_load(answer)["spec"])
+        except (yaml.YAMLError, KeyError, TypeError):
+            # The parser would quote the config.
+            raise TalosError(f"{self.name} has not answered with a machine config") from None
 
     def apply(self, config: str, *, staged: bool = False) -> bool:
         """
@@ -79,7 +86,7 @@ class Machine:
                     return False
                 # Talos' answer may quote the config.
                 raise TalosError(
-                    f"talosctl apply-config on {self._address}: {_first_line(error)}"
+                    f"talosctl apply-config on {self._address}: {_without_diff(error)}"
                 ) from None
         return True
 
@@ -92,14 +99,36 @@ class Machine:
         """
         return self.run("read", _BOOT_ID).strip()
 
-    def reboot(self) -> None:
+    def version(self) -> str:
         """
-        Restart the node; returns when it has begun.
+        Talos version that the node runs, such as v1.13.9.
 
         Raises:
-            TalosError: The node refuses, or does not answer.
+            TalosError: It does not answer.
         """
-        self.run("reboot", "--wait=false", timeout=60)
+        answer = self.run("version")
+        found = _TAG.search(answer.partition("Server:")[2])
+        if found is None:
+            raise TalosError(f"{self.name} has not answered with its version")
+        return found[1]
+
+    def reboot(self) -> None:
+        """
+        Ask the node to restart. A lost answer is none: a node that restarts may not get to it.
+
+        Raises:
+            TalosError: The node refuses.
+        """
+        try:
+            self.run("reboot", "--wait=false", timeout=60)
+        except TalosError as error:
+            if not self.is_lost_answer(error):
+                raise
+
+    @staticmethod
+    def is_lost_answer(error: TalosError) -> bool:
+        """Whether a call may have been carried out although its answer is an error."""
+        return _LOST.search(str(error)) is not None
 
     def run(self, *args: str, timeout: float = 30) -> str:
         """
@@ -130,7 +159,9 @@ class Machine:
         raise error
 
 
-def _first_line(error: TalosError) -> str:
-    lines = [line.strip() for line in error.output.splitlines() if line.strip()]
-    said = next((line for line in lines if "rpc error" in line or "error" in line), str(error))
-    return said.removeprefix("error ").removeprefix("applying new configuration: ")[:300]
+def _without_diff(error: TalosError) -> str:
+    """The reason in one line, without the config that may follow it."""
+    said = (error.output or str(error)).partition("diff:")[0]
+    return " ".join(said.split()).removeprefix("error applying new configuration: ")[
+        :_REASON_LENGTH
+    ]

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import pulumi
 
 from .departure import Departure
-from .node import Node
+from .kubernetes_version import KubernetesVersion
+from .node import Node, Upgrade
 from .node_config import NodeConfig
 from .node_info import NodeInfo
 from .rollout import Rollout
@@ -16,35 +17,45 @@ def nodes_as_wanted(
     stages: Sequence[Sequence[NodeInfo]],
     rollout: Rollout,
     roster: Roster,
+    upgrade: Upgrade,
     *,
     after: Sequence[pulumi.Resource],
 ) -> None:
     """
     Declare what every node is meant to be.
 
-    First all nodes are there and on their server types, then workers leave that others replace, then all have their configs.
+    First all nodes are there, on their server types and Talos versions. Then workers leave that others replace, then
+    Kubernetes moves, then all nodes get their configs.
 
     Args:
         stages: The control planes, then the workers of each pool, in index order.
         rollout: Facts that every change needs.
         roster: The nodes of the cluster.
+        upgrade: The system that nodes are meant to run.
         after: What has to be done before.
     """
     nodes: dict[str, pulumi.Resource] = {}
     configs: dict[str, pulumi.Resource] = {}
     for node, before in _ordered(stages, rollout["max_unavailable"]):
         name = node["name"]
-        nodes[name] = Node(f"node-{name}", node, rollout, _after(nodes, before, after))
+        nodes[name] = Node(f"node-{name}", node, rollout, upgrade, _after(nodes, before, after))
     departure = Departure(
         "departure",
         roster=roster,
         rollout=rollout,
         opts=pulumi.ResourceOptions(depends_on=list(nodes.values())),
     )
+    version = KubernetesVersion(
+        "kubernetes-version",
+        version=upgrade["kubernetes_version"],
+        held=upgrade["held"](None),
+        rollout=rollout,
+        opts=pulumi.ResourceOptions(depends_on=[departure]),
+    )
     for node, before in _ordered(stages, rollout["max_unavailable"]):
         name = node["name"]
         configs[name] = NodeConfig(
-            f"config-{name}", node, rollout, _after(configs, before, [departure])
+            f"config-{name}", node, rollout, _after(configs, before, [version])
         )
 
 

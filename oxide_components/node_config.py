@@ -1,26 +1,37 @@
 """The machine config of a living node: a changed setting reaches it through the Talos API, one node at a time."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, UpdateResult
 
-from . import taints
+from . import naming, taints
 from .component_images import with_versions_of
 from .config_changes import changed_keys, reboot_keys, summary
 from .dynamic_provider import LifecycleProvider, log_info
 from .errors import OxideError
+from .kubernetes_api import CORDONED, KubernetesApi
 from .machine import Machine
 from .node_info import NodeInfo
 from .recorded_failure import record_failure
 from .rollout import Rollout, Site, failure, is_skipped, node_properties, site
-from .talosctl import Talosctl, TalosError
+from .talosctl import Talosctl
 from .urn import child_urn
 
 SETTLE = 2.0
 """Seconds that Talos gets to hand a new config on to its services before anybody asks them how they are."""
+
+_ETCD = "cluster.etcd"
+
+_OF_THE_KUBELET = (
+    "machine.kubelet",
+    "cluster.network",
+    "cluster.externalCloudProvider",
+    "cluster.allowSchedulingOnControlPlanes",
+)
+"""Keys with which Talos restarts the kubelet."""
 
 _PENDING = "pending"
 """Recorded for a node that has not got its config yet."""
@@ -42,18 +53,16 @@ class NodeConfigProvider(LifecycleProvider):
                 log_info(news.get("urn"), f"skipped (skipNodes); {what or 'its config is open'}")
             return DiffResult(changes=False)
         if what or olds.get(_PENDING):
-            log_info(
-                news.get("urn"), what or "goes on: the last change of this node was not finished"
-            )
+            log_info(news.get("urn"), what or "goes on: the node does not run with this config yet")
         return DiffResult(changes=bool(keys) or unfinished)
 
     def create(self, props: dict[str, Any]) -> CreateResult:
         """Make sure that the node has booted with this config."""
         return CreateResult(props["node_name"], _made_so(props))
 
-    def update(self, _id: str, _olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
+    def update(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
         """Give the node its config."""
-        return UpdateResult(_made_so(news))
+        return UpdateResult(_made_so(news, olds))
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
         """Mark the node as open where it runs with another config than the recorded one; silent nodes stay as recorded."""
@@ -90,17 +99,24 @@ def _difference(olds: Mapping[str, Any], news: Mapping[str, Any]) -> tuple[list[
     keys = changed_keys(before, with_versions_of(before, after))
     if not keys:
         return [], ""
-    if blocking := reboot_keys(keys):
+    if blocking := [*reboot_keys(keys), *_etcd_keys(keys, news)]:
         return keys, f"drains and reboots for {summary(blocking)}; changes {summary(keys)}"
     return keys, f"changes {summary(keys)} without a reboot"
 
 
-def _made_so(props: dict[str, Any]) -> dict[str, Any]:
+def _etcd_keys(keys: Sequence[str], props: Mapping[str, Any]) -> list[str]:
+    """Keys that Talos takes over at once, and its etcd with the next boot only."""
+    if props["role"] != naming.ROLE_CONTROL_PLANE:
+        return []
+    return [key for key in keys if key == _ETCD or key.startswith(f"{_ETCD}.")]
+
+
+def _made_so(props: dict[str, Any], olds: Mapping[str, Any] | None = None) -> dict[str, Any]:
     if is_skipped(props):
         return {**props, _PENDING: True}
     try:
         with site(props) as here:
-            _apply(here, props["machine_configuration"])
+            _apply(here, props["machine_configuration"], olds or {})
     except OxideError as error:
         # The node may run with half of it: taking the setting back has to bring it back, too.
         record_failure(props["node_name"], {**props, _PENDING: True}, failure(error))
@@ -108,32 +124,43 @@ def _made_so(props: dict[str, Any]) -> dict[str, Any]:
     return {**props, _PENDING: False}
 
 
-def _apply(here: Site, config: str) -> None:
+def _apply(here: Site, config: str, olds: Mapping[str, Any]) -> None:
     here.wait_answer()
     live = here.machine.config()
     wanted = with_versions_of(live, config)
     keys = changed_keys(live, wanted)
-    if not keys:
+    # After an unfinished change, the next boot may still bring what has been staged: only another config takes that back.
+    if not keys and not olds.get(_PENDING):
         here.finish()
         return
     here.wait_before(goes_down=False)
-    here.say(f"applying {summary(keys)}")
-    if not here.machine.apply(wanted):
+    here.say(f"applying {summary(keys) or 'its config'}")
+    if not here.is_control_plane:
+        # First, because afterwards the node's config no longer tells which taints were ours.
+        recorded = olds.get("machine_configuration", live)
+        taints.replace(here.api, here.name, before=[live, recorded], after=wanted)
+    # Staged, the node shows until its boot that it has yet to come, whatever becomes of this run.
+    if _etcd_keys(keys, here.props) or not here.machine.apply(wanted):
         here.take_out()
         here.machine.apply(wanted, staged=True)
         here.restart()
     time.sleep(SETTLE)
-    if not here.is_control_plane:
-        taints.replace(here.api, here.name, before=live, after=wanted)
+    if any(key.startswith(_OF_THE_KUBELET) for key in keys):
+        here.wait_kubelet()
     here.finish()
 
 
 def _has_drifted(props: Mapping[str, Any]) -> bool:
+    """Whether the node runs with another config, or is still cordoned by a change that was cut off."""
     try:
+        node = KubernetesApi(props["kubeconfig"], timeout=5).node(props["node_name"])
+        if node is not None and CORDONED in (node["metadata"].get("annotations") or {}):
+            return True
         with Talosctl(props["talosconfig"]) as talosctl:
             live = Machine(
                 talosctl, props["node_name"], props["private_address"], props["control_planes"]
             ).config()
         return bool(changed_keys(live, with_versions_of(live, props["machine_configuration"])))
-    except (OxideError, TalosError, KeyError):
+    except Exception:
+        # Refreshing must work whatever state the cluster is in.
         return False

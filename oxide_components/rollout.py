@@ -1,6 +1,7 @@
 """A roll-out: what all changes of living nodes share, whichever it is and whichever resource makes it."""
 
 import contextlib
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypedDict
@@ -8,7 +9,7 @@ from typing import Any, TypedDict
 import pulumi
 
 from . import naming
-from .cordon import put_back, take_out
+from .cordon import cordon, empty, put_back
 from .dynamic_provider import cluster_lock, log_progress, wait_until
 from .errors import OxideError
 from .gate import Gate
@@ -23,6 +24,9 @@ NODE_TIMEOUT = 900
 
 ANSWER_TIMEOUT = 60.0
 """Seconds that a node that is to be changed may take to answer."""
+
+
+_one_at_a_time = threading.Lock()
 
 
 class Rollout(TypedDict):
@@ -44,6 +48,8 @@ class Rollout(TypedDict):
     """Seconds that a node may take to be well after it was made, changed or restarted."""
     skip_nodes: Sequence[str]
     """Names of nodes that are left alone."""
+    etcd_snapshot_directory: str
+    """Where a snapshot of etcd is kept before control planes are upgraded. Empty for none."""
 
 
 def node_properties(node: NodeInfo, rollout: Rollout) -> dict[str, Any]:
@@ -63,6 +69,7 @@ def node_properties(node: NodeInfo, rollout: Rollout) -> dict[str, Any]:
         "max_unavailable": rollout["max_unavailable"],
         "node_timeout": rollout["node_timeout"],
         "skip_nodes": list(rollout["skip_nodes"]),
+        "etcd_snapshot_directory": rollout["etcd_snapshot_directory"],
     }
 
 
@@ -89,6 +96,7 @@ class Site:
         api: Client of the Kubernetes API.
         gate: Checks of the cluster.
         talosctl: Credentials of the cluster.
+        props: Inputs of the resource.
     """
 
     def __init__(self, talosctl: Talosctl, props: Mapping[str, Any]) -> None:
@@ -105,17 +113,18 @@ class Site:
             skipped=props.get("skip_nodes") or (),
             urn=self.urn,
         )
-        self._props = props
+        self.props = props
         self._boot_id: str | None = None
 
     @property
-    def _timeout(self) -> float:
-        return float(self._props.get("node_timeout") or NODE_TIMEOUT)
+    def timeout(self) -> float:
+        """Seconds that the node may take to be well."""
+        return float(self.props.get("node_timeout") or NODE_TIMEOUT)
 
     @property
     def is_control_plane(self) -> bool:
         """Whether the node is a control plane."""
-        return bool(self._props["role"] == naming.ROLE_CONTROL_PLANE)
+        return bool(self.props["role"] == naming.ROLE_CONTROL_PLANE)
 
     def wait_before(self, *, goes_down: bool) -> None:
         """
@@ -131,7 +140,7 @@ class Site:
             self.gate.before_control_plane(self.name, goes_down=goes_down)
         else:
             self.gate.before_worker(
-                self.name, self._props["pool"], int(self._props.get("max_unavailable") or 1)
+                self.name, self.props["pool"], int(self.props.get("max_unavailable") or 1)
             )
 
     def take_out(self) -> None:
@@ -141,14 +150,23 @@ class Site:
         Raises:
             OxideError: Not possible in time; the node takes pods as before.
         """
-        self.wait_before(goes_down=True)
-        take_out(
-            self.api,
-            self.name,
-            timeout=float(self._props["drain_timeout"]),
-            urn=self.urn,
-            unavailable=self._props.get("skip_nodes") or (),
-        )
+        # Of two that look at the same time, each would see the other in service.
+        with _one_at_a_time:
+            self.wait_before(goes_down=True)
+            cordon(self.api, self.name)
+        try:
+            empty(
+                self.api,
+                self.name,
+                timeout=float(self.props["drain_timeout"]),
+                urn=self.urn,
+                unavailable=self.props.get("skip_nodes") or (),
+            )
+            # Much may have happened while pods were moving.
+            self.wait_before(goes_down=True)
+        except OxideError:
+            put_back(self.api, self.name)
+            raise
 
     def restart(self) -> None:
         """
@@ -177,7 +195,20 @@ class Site:
                 return str(error)
             return None if self._boot_id != before else "has not restarted yet"
 
-        wait_until(f"{self.name} to boot", self.urn, self._timeout, reason, interval=1)
+        wait_until(f"{self.name} to boot", self.urn, self.timeout, reason, interval=1)
+
+    def put_back(self) -> None:
+        """Let the node take pods again, if Oxide has cordoned it."""
+        put_back(self.api, self.name)
+
+    def wait_kubelet(self) -> None:
+        """
+        Wait until the node's kubelet reports again.
+
+        Raises:
+            OxideError: It does not in time.
+        """
+        self.gate.kubelet_reports(self.name, self.timeout)
 
     def finish(self) -> None:
         """
@@ -186,8 +217,18 @@ class Site:
         Raises:
             OxideError: It is not well in time.
         """
-        self.gate.after(self.name, self._timeout, self._boot_id)
+        self.gate.after(self.name, self.timeout, self._boot_id)
         put_back(self.api, self.name)
+
+    def answers_within(self, seconds: float) -> bool:
+        """Whether the node answers in that time."""
+        end = time.monotonic() + seconds
+        while (reason := self.machine.silent_reason()) is not None:
+            if time.monotonic() >= end:
+                return False
+            self.say(f"does not answer: {reason}")
+            time.sleep(1)
+        return True
 
     def wait_answer(self) -> None:
         """
@@ -196,15 +237,12 @@ class Site:
         Raises:
             OxideError: It does not.
         """
-        end = time.monotonic() + ANSWER_TIMEOUT
-        while (reason := self.machine.silent_reason()) is not None:
-            if time.monotonic() >= end:
-                raise OxideError(
-                    f"{self.name} does not answer and cannot be changed: {reason}. It can be replaced (docs/operations.md) or "
-                    "left alone (skipNodes)"
-                )
-            self.say(f"does not answer: {reason}")
-            time.sleep(1)
+        if not self.answers_within(ANSWER_TIMEOUT):
+            reason = self.machine.silent_reason()
+            raise OxideError(
+                f"{self.name} does not answer and cannot be changed: {reason}. It can be replaced (docs/operations.md) or "
+                "left alone (skipNodes)"
+            )
 
     def say(self, text: str) -> None:
         """Show what is going on beside the resource."""

@@ -1,6 +1,7 @@
 """The roster: which nodes a cluster is meant to have. Whoever is struck off it leaves before any server is deleted."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, TypedDict
 
 import pulumi
@@ -14,8 +15,10 @@ from pulumi.dynamic import (
 )
 
 from . import etcd, naming
-from .dynamic_provider import LifecycleProvider, cluster_lock, log_info, log_warning
+from .cordon import put_back
+from .dynamic_provider import LifecycleProvider, cluster_lock, log_info
 from .errors import OxideError
+from .hetzner_api import power_off
 from .kubeconfig import people_kubeconfig
 from .kubernetes_api import ApiUnavailableError, KubernetesApi
 from .leaving import Leaver, Leaving, leaving_order
@@ -97,6 +100,7 @@ class RosterProvider(LifecycleProvider):
     def update(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
         """Let nodes leave that are no longer wanted, then record the others."""
         now, later = _leavers(olds, news)
+        _take_back(olds, news)
         let_leave(now, recorded=olds, props=news)
         return UpdateResult({**news, "superseded": [dict(node) for node in later]})
 
@@ -144,6 +148,23 @@ class Roster(Resource, module="oxide", name="Roster"):
         super().__init__(RosterProvider(), name, properties, opts)
 
 
+def _take_back(olds: Mapping[str, Any], news: Mapping[str, Any]) -> None:
+    """Let workers take pods again that were to leave and are wanted after all."""
+    wanted = {node["name"] for node in _nodes(news)}
+    back = [node for node in olds.get("superseded") or () if node["name"] in wanted]
+    if not back:
+        return
+    with Talosctl(news["talosconfig"]) as talosctl:
+        reachable, reasons = _answering(talosctl, news["control_planes"])
+        if not reachable:
+            raise OxideError(
+                f"{_names(back)} cannot be taken back, no control plane answers: {'; '.join(reasons)}. Nothing was touched"
+            )
+        api = _kubernetes_api(talosctl, reachable, news["cluster_name"], back)
+        for node in back:
+            put_back(api, node["name"])
+
+
 def let_leave(
     leavers: Sequence[Leaver], *, recorded: Mapping[str, Any], props: Mapping[str, Any]
 ) -> None:
@@ -173,6 +194,7 @@ def _let_leave(
     recorded: Mapping[str, Any],
     news: Mapping[str, Any],
 ) -> None:
+    cut_power = partial(power_off, news["cluster_name"])
     known = {node["name"] for node in recorded.get("control_planes") or ()}
     # A control plane that is yet to be made can carry nothing.
     staying = [node for node in news["control_planes"] if node["name"] in known]
@@ -184,12 +206,9 @@ def _let_leave(
             "If the cluster never came up, set the old number back, or take it down with `pulumi destroy`"
         )
     if len(reachable) == len(staying) and not _is_founded(talosctl, reachable):
-        names = " ".join(node["name"] for node in leaving_order(leavers))
-        log_warning(
-            news.get("urn"),
-            "the cluster was never bootstrapped, so nobody leaves it. A server may still join before it is deleted; if "
-            f"Node objects remain: kubectl delete node --ignore-not-found {names}",
-        )
+        # Nobody can leave what was never founded; off, they cannot join it any more either.
+        for node in leavers:
+            cut_power(node["name"])
         return
     api = _kubernetes_api(talosctl, reachable, news["cluster_name"], leavers)
     takes_control_planes = any(node["role"] == naming.ROLE_CONTROL_PLANE for node in leavers)
@@ -202,6 +221,7 @@ def _let_leave(
         else reachable,
         leavers=leavers,
         drain_timeout=float(news.get("drain_timeout") or DRAIN_TIMEOUT),
+        power_off=cut_power,
         urn=news.get("urn"),
     ).run()
     if failures:
@@ -240,7 +260,8 @@ def _kubernetes_api(
     except (ApiUnavailableError, TalosError) as error:
         raise OxideError(
             f"{_names(leavers)} cannot leave, the Kubernetes API does not answer: {error}. Nothing was touched. Check the "
-            "control planes (`talosctl service`, `talosctl etcd status`), then run `pulumi up` again"
+            "control planes (`talosctl service`, `talosctl etcd status`), then run `pulumi up` again. If the cluster never came "
+            "up, set the old number back, or take it down with `pulumi destroy`"
         ) from None
     return api
 

@@ -6,6 +6,7 @@ from hcloud import APIException, Client
 from hcloud.actions import ActionException
 from hcloud.server_types import ServerType
 from hcloud.servers import BoundServer
+from requests import RequestException
 
 from .dynamic_provider import log_warning
 from .errors import OxideError
@@ -40,9 +41,13 @@ def ensure(here: Site, client: Client, server_id: str, wanted: str) -> None:
         here.say(f"{server.server_type.name} -> {wanted}")
         try:
             server.change_type(ServerType(name=wanted), upgrade_disk=False).wait_until_finished()
-        finally:
+        except (APIException, ActionException):
+            # As it was, it is of use; the error tells the rest.
             _start(here, server, before)
-    except (APIException, ActionException) as error:
+            here.finish()
+            raise
+        _start(here, server, before)
+    except (APIException, ActionException, RequestException) as error:
         raise OxideError(f"{here.name}: Hetzner: {error}") from None
 
 
@@ -50,18 +55,21 @@ def _shut_down(here: Site, server: BoundServer) -> None:
     here.say("shuts down")
     server.shutdown()
     end = time.monotonic() + SHUTDOWN_TIMEOUT
-    while server.status != "off":
-        if time.monotonic() >= end:
-            log_warning(
-                here.urn,
-                f"{here.name} has not shut down within {SHUTDOWN_TIMEOUT:.0f} s; its power is cut",
-            )
-            server.power_off().wait_until_finished()
+    while server.status != "off" and time.monotonic() < end:
         time.sleep(1)
         server.reload()
+    if server.status != "off":
+        log_warning(
+            here.urn,
+            f"{here.name} has not shut down within {SHUTDOWN_TIMEOUT:.0f} s; its power is cut",
+        )
+        server.power_off().wait_until_finished()
 
 
 def _start(here: Site, server: BoundServer, before: str) -> None:
-    here.say("starts")
-    server.power_on().wait_until_finished()
+    # After a change of its type, Hetzner has started the server already.
+    server.reload()
+    if server.status == "off":
+        here.say("starts")
+        server.power_on().wait_until_finished()
     here.wait_booted(before)

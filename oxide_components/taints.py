@@ -1,6 +1,7 @@
 """Taints of living workers. A kubelet sets them only while it registers, so they are changed through the Kubernetes API."""
 
 import time
+from collections.abc import Iterable
 
 from .config_changes import taints_of
 from .errors import OxideError
@@ -9,15 +10,21 @@ from .kubernetes_api import ApiUnavailableError, KubernetesApi
 _ATTEMPTS = 5
 
 
-def replace(api: KubernetesApi, name: str, *, before: str, after: str) -> None:
+def replace(api: KubernetesApi, name: str, *, before: Iterable[str], after: str) -> None:
     """
-    Replace the taints of one machine config by those of another; foreign taints stay.
+    Give a node the taints of a machine config in place of those of others; foreign taints stay.
+
+    Args:
+        name: Name of the node.
+        before: Configs that it has or may have had.
+        after: Config that it is to have.
 
     Raises:
         OxideError: The Node object keeps changing, or the API does not answer.
     """
-    old, new = taints_of(before), taints_of(after)
-    if old == new:
+    new = taints_of(after)
+    old = [taint for config in before for taint in taints_of(config)]
+    if set(old) <= set(new) and set(new) <= set(old):
         return
     gone = {(key, effect) for key, _, effect in [*old, *new]}
     error: OxideError | None = None

@@ -3,11 +3,12 @@
 import contextlib
 import itertools
 import os
+import re
 import shutil
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -19,6 +20,7 @@ _running_lock = threading.Lock()
 _directories: set[tempfile.TemporaryDirectory[str]] = set()
 """Where credentials lie right now."""
 _numbers = itertools.count(1)
+_VERSION = re.compile(r"v\d+\.\d+\.\d+[\w.-]*")
 
 
 class TalosError(OxideError):
@@ -88,7 +90,27 @@ class Talosctl:
         finally:
             path.unlink(missing_ok=True)
 
-    def run(self, *args: str, node: str, endpoint: str, timeout: float = 30) -> str:
+    def client_version(self) -> str:
+        """
+        Version of talosctl itself, such as v1.13.0.
+
+        Raises:
+            TalosError: It does not tell.
+        """
+        code, output, _ = _run([self._executable, "version", "--client", "--short"], 30)
+        found = _VERSION.search(output)
+        if code != 0 or found is None:
+            raise TalosError("talosctl does not tell its version")
+        return found[0]
+
+    def run(
+        self,
+        *args: str,
+        node: str,
+        endpoint: str,
+        timeout: float = 30,
+        progress: Callable[[str], None] | None = None,
+    ) -> str:
         """
         Run one command against one node and return what it prints.
 
@@ -97,6 +119,7 @@ class Talosctl:
             node: Private address of the node.
             endpoint: Public address of the control plane that takes the call.
             timeout: Seconds after which the call counts as failed.
+            progress: Gets every line as it is printed.
 
         Raises:
             TalosError: The call failed or did not end in time.
@@ -109,7 +132,7 @@ class Talosctl:
             *args,
         ]
         try:
-            code, output, errors = _run(command, timeout)
+            code, output, errors = _run(command, timeout, progress)
         except subprocess.TimeoutExpired:
             raise TalosError(
                 f"talosctl {args[0]} on {node}: no answer within {timeout:.0f} s"
@@ -129,7 +152,9 @@ def end_running() -> None:
         directory.cleanup()
 
 
-def _run(command: Sequence[str], timeout: float) -> tuple[int, str, str]:
+def _run(
+    command: Sequence[str], timeout: float, progress: Callable[[str], None] | None = None
+) -> tuple[int, str, str]:
     with subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
@@ -141,7 +166,11 @@ def _run(command: Sequence[str], timeout: float) -> tuple[int, str, str]:
         with _running_lock:
             _running.add(process)
         try:
-            output, errors = process.communicate(timeout=timeout)
+            output, errors = (
+                process.communicate(timeout=timeout)
+                if progress is None
+                else _followed(process, timeout, progress)
+            )
         except subprocess.TimeoutExpired:
             process.kill()
             raise
@@ -149,6 +178,27 @@ def _run(command: Sequence[str], timeout: float) -> tuple[int, str, str]:
             with _running_lock:
                 _running.discard(process)
         return process.returncode, output, errors
+
+
+def _followed(
+    process: subprocess.Popen[str], timeout: float, progress: Callable[[str], None]
+) -> tuple[str, str]:
+    """Both outputs of a process whose lines are shown as they come."""
+    said: dict[str, list[str]] = {"stdout": [], "stderr": []}
+
+    def follow(name: str) -> None:
+        for line in getattr(process, name):
+            said[name].append(line)
+            if line.strip():
+                progress(line.strip())
+
+    threads = [threading.Thread(target=follow, args=(name,), daemon=True) for name in said]
+    for thread in threads:
+        thread.start()
+    process.wait(timeout=timeout)
+    for thread in threads:
+        thread.join(timeout=5)
+    return "".join(said["stdout"]), "".join(said["stderr"])
 
 
 def _last_line(text: str) -> str:

@@ -16,7 +16,10 @@ DEFAULT_CILIUM_VERSION: Final = "1.19.6"
 DEFAULT_SCHEMATIC_ID: Final = "376567988ad370138ad8b2698212367b8edcb69b5fd68c80be1f2ec7d603b4ba"
 """Image Factory's schematic without any system extension."""
 
+TALOSCTL_PAGE: Final = "https://www.talos.dev/latest/talos-guides/install/talosctl/"
+
 _VERSION: Final = re.compile(r"(\d+)\.(\d+)\.(\d+)(?:-((?:alpha|beta|rc)\.\d+))?")
+_TALOSCTL: Final = re.compile(r"v(\d+)\.(\d+)\.\d")
 _MINOR: Final = re.compile(r"(\d+)\.(\d+)")
 
 
@@ -62,7 +65,8 @@ TALOS_KUBERNETES: Final[dict[Minor, tuple[Minor, ...]]] = {
 }
 """Kubernetes minors that each Talos minor runs.
 
-Source: the support matrix of each Talos release and the tables of talosctl (pkg/machinery/compatibility).
+Source: the support matrix of each Talos release and the tables of talosctl (pkg/machinery/compatibility of siderolabs/talos), with which
+tests compare those minors that the lab's Talos library knows.
 """
 
 CILIUM_KUBERNETES: Final[dict[Minor, tuple[Minor, ...]]] = {
@@ -119,7 +123,7 @@ def installer_image(schematic_id: str, talos_version: str) -> str:
 
 
 def minor_path(current: Minor, wanted: Minor) -> str:
-    """The steps from one minor to another as text: `1.34 -> 1.35 -> 1.36`."""
+    """The steps from one minor to another of the same major as text: `1.34 -> 1.35 -> 1.36`."""
     step = 1 if wanted.minor >= current.minor else -1
     return " -> ".join(
         f"{current.major}.{m}" for m in range(current.minor, wanted.minor + step, step)
@@ -129,7 +133,8 @@ def minor_path(current: Minor, wanted: Minor) -> str:
 def kubernetes_step_problem(current: str, wanted: str) -> str | None:
     """Why a live cluster cannot go from one Kubernetes version to another, with the way out; None if it can.
 
-    Kubernetes moves within its minor or one minor up, never to an older minor.
+    Kubernetes moves within its minor, to an older patch too, or one minor up, never to an older minor. talosctl has the same rule
+    (kubernetes/upgrade/path.go of siderolabs/go-kubernetes).
     """
     here, there = parse(current), parse(wanted)
     if here is None or there is None:
@@ -150,7 +155,8 @@ def kubernetes_step_problem(current: str, wanted: str) -> str | None:
 def talos_step_problem(current: str, wanted: str) -> str | None:
     """Why live nodes cannot go from one Talos version to another, with the way out; None if they can.
 
-    Talos moves one minor at a time, upwards or back.
+    Talos moves one minor at a time, upwards or back. Its installers would also take hosts two minors older
+    (pkg/machinery/compatibility), but Sidero Labs tests and supports one.
     """
     here, there = parse_talos(current), parse_talos(wanted)
     if here is None or there is None:
@@ -160,6 +166,57 @@ def talos_step_problem(current: str, wanted: str) -> str | None:
     return (
         f"Talos {current} cannot go to {wanted} at once, only one minor at a time; "
         f"set talosVersion along {minor_path(here.series, there.series)}, one `pulumi up` each"
+    )
+
+
+def order_problem(running: str, talos: str, cilium: str) -> str | None:
+    """Why a live cluster cannot take both Talos and Cilium versions, with the way out; None if it can.
+
+    Both are rolled out before Kubernetes moves, so what is fit for the wanted Kubernetes has to be fit for the running one as well.
+
+    Args:
+        running: Kubernetes version that the cluster runs now.
+        talos: Wanted Talos version.
+        cilium: Wanted Cilium version.
+    """
+    here, new_talos, new_cilium = parse(running), parse_talos(talos), parse(cilium)
+    if here is None or new_talos is None or new_cilium is None:
+        raise ValueError(f"{running}, {talos} or {cilium} is not a version")
+    for name, setting, version, takes in (
+        ("Talos", "talosVersion", talos, TALOS_KUBERNETES.get(new_talos.series)),
+        ("Cilium", "ciliumVersion", cilium, CILIUM_KUBERNETES.get(new_cilium.series)),
+    ):
+        if takes is None or here.series in takes:
+            continue
+        reason = (
+            f"{name} {version} takes Kubernetes {_range(takes)}, and the cluster runs {running}"
+        )
+        if here.series > takes[-1]:
+            return f"{reason}, which cannot go back; keep a {setting} that takes it"
+        return (
+            f"{reason} until {name} has moved; keep {setting}, set kubernetesVersion along "
+            f"{minor_path(here.series, takes[0])}, one `pulumi up` each, and then {setting}"
+        )
+    return None
+
+
+def talosctl_problem(client: str, wanted: str) -> str | None:
+    """Why a talosctl cannot bring nodes to a Talos version, with the way out; None if it can.
+
+    Its minor must not be older, because its tables of what is compatible end there. Newer ones know the older minors.
+
+    Args:
+        client: Version of talosctl, such as v1.13.0.
+        wanted: Talos version, with v.
+    """
+    there, match = parse_talos(wanted), _TALOSCTL.match(client)
+    if there is None or match is None:
+        raise ValueError(f"{client} or {wanted} is not a Talos version")
+    if Minor(int(match[1]), int(match[2])) >= there.series:
+        return None
+    return (
+        f"talosctl {client} is older than Talos {there.series}; "
+        f"install talosctl {wanted} ({TALOSCTL_PAGE}) and run `pulumi up` again"
     )
 
 
@@ -191,7 +248,7 @@ def skew_problems(talos: Version, kubernetes: Version, cilium: Version) -> list[
                 value=str(kubernetes),
                 reason=f"does not run on Talos v{talos}, which takes Kubernetes "
                 f"{_range(TALOS_KUBERNETES[talos.series])}",
-                way_out="change kubernetesVersion or talosVersion",
+                way_out=_talos_way_out(talos.series, kubernetes.series),
             )
         )
     if cilium.series not in CILIUM_KUBERNETES:
@@ -244,9 +301,22 @@ def _range(minors: tuple[Minor, ...]) -> str:
     return f"{minors[0]} to {minors[-1]}"
 
 
+def _talos_way_out(talos: Minor, kubernetes: Minor) -> str:
+    fitting = [
+        minor
+        for minor, takes in TALOS_KUBERNETES.items()
+        if minor >= MINIMUM_TALOS and kubernetes in takes
+    ]
+    other = f", or set talosVersion to a release of {_listed(fitting)}" if fitting else ""
+    return f"use Kubernetes {_range(TALOS_KUBERNETES[talos])}{other}"
+
+
 def _cilium_way_out(kubernetes: Minor) -> str:
     fitting = [minor for minor, tested in CILIUM_KUBERNETES.items() if kubernetes in tested]
     if not fitting:
         lists = (minor for tested in CILIUM_KUBERNETES.values() for minor in tested)
         return f"use Kubernetes {min(lists)} to {max(m for t in CILIUM_KUBERNETES.values() for m in t)}"
-    return f"use Cilium {_listed(fitting)}"
+    default = parse(DEFAULT_CILIUM_VERSION)
+    if default is not None and default.series in fitting:
+        return f"set ciliumVersion to {default}"
+    return f"set ciliumVersion to a release of {_listed(fitting)}"

@@ -1,11 +1,13 @@
 """Shared inputs of the component tests."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from oxide_components import ClusterArgs
 
+from .living import Living
 from .recording import CLIENT_CONFIGURATION, MACHINE_SECRETS
 
 
@@ -41,3 +43,9 @@ def cluster() -> ClusterArgs:
 def client_configuration() -> dict[str, str]:
     """Talos client credentials."""
     return _snake(CLIENT_CONFIGURATION)
+
+
+@pytest.fixture
+def living(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Living:
+    """A living cluster, with time that passes only in sleeps."""
+    return Living(monkeypatch, tmp_path)

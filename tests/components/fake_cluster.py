@@ -1,9 +1,22 @@
 """A cluster in memory that stands in for talosctl and the Kubernetes API."""
 
+import contextlib
+import json
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
 
-from oxide_components.kubernetes_api import ApiUnavailableError
+import yaml
+
+from oxide_components.kubernetes_api import CORDONED, ApiUnavailableError
 from oxide_components.talosctl import TalosError
+
+from .clock import Clock
+
+_STATIC_PODS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
+_MARK = "talos.dev/config-version"
+
+BOOT_SECONDS = 20.0
+"""How long a node is away when it restarts; its kubelet reports ten seconds later."""
 
 
 def address_of(index: int) -> str:
@@ -26,6 +39,26 @@ class FakeCluster:
         self.reporting: set[str] = set()
         self._reports = 0
         self.done: list[str] = []
+        self.clock = Clock()
+        self.configs = dict.fromkeys(self.nodes, "")
+        self.staged: dict[str, str] = {}
+        self.boots = dict.fromkeys(self.nodes, 1)
+        self.lost: set[str] = set()
+        """Nodes that do not come back from a restart."""
+        self.dead_kubelets: set[str] = set()
+        self.learners: set[str] = set()
+        self.leader = "id-demo-cp-1"
+        self.no_data: set[str] = set()
+        self.api_unready: set[str] = set()
+        """Public addresses whose Kubernetes API does not serve."""
+        self.outdated: dict[str, str] = {}
+        """Static pods by their name, each with the mark that it still carries."""
+        self.conflicts = 0
+        self.keeps_cordons = False
+        self.calls: list[str] = []
+        self.during: dict[str, Callable[[], None]] = {}
+        """What happens right before a call, by the call's first words."""
+        self._files: dict[str, str] = {}
 
     # talosctl
 
@@ -41,11 +74,32 @@ class FakeCluster:
         if via not in self.alive or node not in self.alive:
             raise TalosError(f"talosctl {words[0]} on {node}: no route to host")
         name = self.alive[node]
+        self.calls.append(f"{' '.join(words)} {name}")
+        if happening := self.during.get(words[0]):
+            happening()
         match words:
-            case ["version"] | ["kubeconfig", "-"]:
+            case ["get", "machineconfig", "v1alpha1", "-o", "yaml"]:
+                return yaml.safe_dump({"node": node, "spec": self.configs[name]})
+            case ["get", "staticpods", "-o", "yaml"]:
+                return yaml.safe_dump_all(_static_pod(name) for name in _STATIC_PODS)
+            case ["get", "extensions", "-o", "yaml"]:
+                extension = {"name": "schematic", "version": "abc"}
+                return yaml.safe_dump({"node": node, "spec": {"metadata": extension}})
+            case ["apply-config"]:
+                return self._apply(name, dict(arg[2:].split("=", 1) for arg in args[1:]))
+            case ["read", "/proc/sys/kernel/random/boot_id"]:
+                return f"boot-{self.boots[name]}\n"
+            case ["reboot"]:
+                self.done.append(f"reboot {name}")
+                self.goes_down(name)
+                return ""
+            case ["version"]:
+                return "Client:\n\tTag:  v1.13.0\nServer:\n\tTag:  v1.13.9\n"
+            case ["kubeconfig", "-"]:
                 return "answer"
             case ["list", "/var/lib/etcd"]:
-                return "NODE   NAME\n.\nmember\n" if name in self.members else "NODE   NAME\n.\n"
+                holds = name in self.members and name not in self.no_data
+                return "NODE   NAME\n.\nmember\n" if holds else "NODE   NAME\n.\n"
             case ["etcd", "members"]:
                 rows = [
                     ["NODE", "ID", "HOSTNAME", "PEER URLS", "CLIENT URLS", "LEARNER"],
@@ -58,7 +112,8 @@ class FakeCluster:
             case ["etcd", "status"]:
                 state = ["unwell" if name in self.sick else ""]
                 heads = ["NODE", "MEMBER", "LEADER", "LEARNER", "ERRORS"]
-                return _table([heads, [node, f"id-{name}", "id-demo-cp-1", "false", *state]])
+                learner = str(name in self.learners).lower()
+                return _table([heads, [node, f"id-{name}", self.leader, learner, *state]])
             case ["etcd", "leave"]:
                 if self.leave_refused:
                     raise TalosError("talosctl etcd on node: etcdserver: unhealthy cluster")
@@ -77,20 +132,98 @@ class FakeCluster:
                 return ""
         raise AssertionError(words)
 
+    @contextlib.contextmanager
+    def file(self, text: str) -> Iterator[str]:
+        name = f"/dev/shm/input-{len(self._files)}"  # noqa: S108 - no file is written
+        self._files[name] = text
+        yield name
+        self._files[name] = "gone"
+
+    def goes_down(self, name: str) -> None:
+        """Take the node away; it boots into what is staged for it, unless it is lost."""
+        (address,) = (a for a, n in self.alive.items() if n == name)
+        del self.alive[address]
+        if name not in self.lost:
+            self.clock.after(BOOT_SECONDS, lambda: self._boot(name, address))
+
+    def _boot(self, name: str, address: str) -> None:
+        self.alive[address] = name
+        self.boots[name] += 1
+        self.configs[name] = self.staged.pop(name, self.configs[name])
+        report = self.nodes[name]["status"]["nodeInfo"]
+        self.clock.after(10, lambda: report.update(bootID=f"boot-{self.boots[name]}"))
+
+    def _apply(self, name: str, flags: Mapping[str, str]) -> str:
+        config = self._files[flags["file"]]
+        mode = flags["mode"]
+        if "refused-by-talos" in config:
+            raise TalosError(
+                "talosctl apply-config on node: * a label is refused",
+                "error applying new configuration: rpc error: code = InvalidArgument desc = 1 error occurred:\n"
+                "\t* a label is refused\n",
+            )
+        # One of the keys that Talos cannot take over at once.
+        if mode == "no-reboot" and _udev(config) != _udev(self.configs[name]):
+            raise TalosError(
+                f"talosctl apply-config on node: {config.splitlines()[-1]}",
+                "error applying new configuration: rpc error: code = InvalidArgument desc = this config change can't be "
+                f"applied in immediate mode\ndiff: {config}",
+            )
+        self.done.append(f"apply {name} {mode}")
+        self.staged.pop(name, None)
+        (self.configs if mode == "no-reboot" else self.staged)[name] = config
+        return ""
+
     # Kubernetes
 
     def node(self, name: str) -> dict[str, Any] | None:
-        return self.nodes.get(name)
+        if self.api_down:
+            raise ApiUnavailableError("https://192.0.2.1:6443: timed out")
+        found = self.nodes.get(name)
+        return None if found is None else json.loads(json.dumps(found))
+
+    def pod(self, namespace: str, name: str) -> dict[str, Any] | None:
+        assert namespace == "kube-system"
+        return {
+            "metadata": {"name": name, "annotations": {_MARK: self.outdated.get(name, "7")}},
+            "status": {"conditions": [{"type": "Ready", "status": "True"}]},
+        }
+
+    def not_ready_reason(self, server: str) -> str | None:
+        address = server.removeprefix("https://").partition(":")[0]
+        via = address_of(int(address.rsplit(".", 1)[1]))
+        if via not in self.alive:
+            return "Connection refused"
+        return "HTTP 500 etcd" if address in self.api_unready else None
+
+    def last_report(self, name: str) -> str | None:
+        lives = name in self.alive.values() and name not in self.dead_kubelets
+        self._reports += lives or name in self.reporting
+        return f"report {self._reports}"
+
+    def patch_node(self, name: str, patch: Mapping[str, Any]) -> bool:
+        if self.conflicts:
+            self.conflicts -= 1
+            raise ApiUnavailableError(f"PATCH node {name}: the object has been modified")
+        node = self.nodes[name]
+        version = node["metadata"]["resourceVersion"]
+        assert patch["metadata"]["resourceVersion"] == version, "nobody else's change may get lost"
+        node["metadata"]["resourceVersion"] = str(int(version) + 1)
+        node["spec"].update(patch["spec"])
+        self.done.append(f"taints {name}")
+        return True
 
     def items(self, path: str) -> list[dict[str, Any]]:
         if self.api_down:
             raise ApiUnavailableError("https://192.0.2.1:6443: timed out")
         name = path.rpartition("%3D")[2]
-        if "/leases" in path:
-            self._reports += name in self.reporting
-            return [{"spec": {"renewTime": f"report {self._reports}"}}]
         if path.startswith("/api/v1/nodes"):
-            return list(self.nodes.values())
+            of_pool = name if "labelSelector=oxide/pool%3D" in path else None
+            return [
+                node
+                for node in self.nodes.values()
+                if of_pool is None or node["metadata"]["labels"]["oxide/pool"] == of_pool
+            ]
         pod = {"metadata": {"name": f"pod-on-{name}", "namespace": "default"}}
         return [pod] if name in self.blocked else []
 
@@ -98,12 +231,27 @@ class FakeCluster:
         return "The disruption budget web needs 3 healthy pods and has 3 currently"
 
     def set_unschedulable(self, name: str, unschedulable: bool) -> bool:
-        self.nodes[name]["spec"]["unschedulable"] = unschedulable
+        node = self.nodes[name]
+        node["spec"]["unschedulable"] = unschedulable
+        if unschedulable:
+            node["metadata"]["annotations"][CORDONED] = "true"
+        else:
+            node["metadata"]["annotations"].pop(CORDONED, None)
+        if self.keeps_cordons:
+            self.done.append(f"{'' if unschedulable else 'un'}cordon {name}")
         return True
 
     def delete_node(self, name: str) -> None:
         if self.nodes.pop(name, None):
             self.done.append(f"delete {name}")
+
+    # Hetzner
+
+    def power_off(self, cluster_name: str, name: str) -> None:
+        assert cluster_name == "demo"
+        for address in [a for a, n in self.alive.items() if n == name]:
+            del self.alive[address]
+            self.done.append(f"power off {name}")
 
     def kill(self, name: str) -> None:
         (address,) = (a for a, n in self.alive.items() if n == name)
@@ -122,11 +270,28 @@ def _table(rows: list[list[str]]) -> str:
     )
 
 
+def _udev(config: str) -> Any:
+    return (next(yaml.safe_load_all(config)) or {}).get("machine", {}).get("udev")
+
+
+def _static_pod(component: str) -> dict[str, Any]:
+    return {
+        "metadata": {"id": component},
+        "spec": {"metadata": {"annotations": {_MARK: "7", "example.com/other": "1"}}},
+    }
+
+
 def _node(name: str, address: str) -> dict[str, Any]:
     return {
-        "metadata": {"name": name},
+        "metadata": {
+            "name": name,
+            "resourceVersion": "1",
+            "labels": {"oxide/pool": name.split("-")[1]},
+            "annotations": {},
+        },
         "spec": {},
         "status": {
+            "nodeInfo": {"bootID": "boot-1"},
             "conditions": [{"type": "Ready", "status": "True"}],
             "addresses": [{"type": "InternalIP", "address": address}],
         },

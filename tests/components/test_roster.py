@@ -1,8 +1,6 @@
 """The roster, against a cluster of our own that stands in for talosctl and the Kubernetes API."""
 
 import json
-import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,7 @@ from oxide_components.errors import OxideError
 from oxide_components.roster import RosterProvider
 
 from .fake_cluster import FakeCluster, address_of
+from .leaving_cluster import leaving_cluster, roster_props, update_roster
 
 
 @pytest.fixture
@@ -31,68 +30,35 @@ def announced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.fixture
 def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, warnings: list[str]) -> FakeCluster:
-    cluster = FakeCluster(control_planes=3, workers=3)
-    # The lock of another run of these tests is not meant.
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(leaving, "SILENCE", 0.0)
-    monkeypatch.setattr(leaving, "ETCD_TIMEOUT", 0.0)
-    monkeypatch.setattr(time, "sleep", lambda _seconds: None)
-    monkeypatch.setattr(roster, "Talosctl", lambda _talosconfig: cluster)
-    monkeypatch.setattr(roster, "people_kubeconfig", lambda *_: "kubeconfig")
-    monkeypatch.setattr(roster, "KubernetesApi", lambda _kubeconfig: cluster)
-    return cluster
+    return leaving_cluster(monkeypatch, tmp_path, control_planes=3, workers=3)
 
 
 class _Unknown:
     """Stands for a value that a preview does not know; equal to nothing."""
 
 
-def _props(control_planes: int, workers: int) -> dict[str, Any]:
-    nodes = [
-        {"name": f"demo-{pool}-{i}", "role": role, "pool": pool, "index": float(i)}
-        for pool, role, count in (
-            ("cp", "control-plane", control_planes),
-            ("worker", "worker", workers),
-        )
-        for i in range(1, count + 1)
-    ]
-    return {
-        "cluster_name": "demo",
-        "nodes": nodes,
-        "control_planes": [
-            {
-                "name": f"demo-cp-{i}",
-                "private_address": address_of(i),
-                "public_address": f"192.0.2.{i}",
-            }
-            for i in range(1, control_planes + 1)
-        ],
-        "talosconfig": "planted-talosconfig",
-        "drain_timeout": 0.01,
-        "urn": "",
-    }
-
-
-def _update(olds: dict[str, Any], news: dict[str, Any]) -> dict[str, Any]:
-    return RosterProvider().update("demo", olds, news).outs or {}
-
-
 def test_nodes_leave_one_by_one_workers_first_and_the_highest_index_first(
     cluster: FakeCluster,
 ) -> None:
-    assert _update(_props(3, 3), _props(1, 1)) == {**_props(1, 1), "superseded": []}
+    assert update_roster(roster_props(3, 3), roster_props(1, 1)) == {
+        **roster_props(1, 1),
+        "superseded": [],
+    }
 
     assert cluster.done == [
         *("reset demo-worker-3 graceful", "delete demo-worker-3"),
         *("reset demo-worker-2 graceful", "delete demo-worker-2"),
-        *("leave demo-cp-3", "reset demo-cp-3 graceful", "delete demo-cp-3"),
-        *("leave demo-cp-2", "reset demo-cp-2 graceful", "delete demo-cp-2"),
+        *("leave demo-cp-3", "reset demo-cp-3 hard", "delete demo-cp-3"),
+        *("leave demo-cp-2", "reset demo-cp-2 hard", "delete demo-cp-2"),
     ]
     assert cluster.cordoned() == []
 
 
 def test_a_larger_cluster_is_recorded_without_a_call(cluster: FakeCluster) -> None:
-    assert _update(_props(1, 1), _props(3, 3)) == {**_props(3, 3), "superseded": []}
+    assert update_roster(roster_props(1, 1), roster_props(3, 3)) == {
+        **roster_props(3, 3),
+        "superseded": [],
+    }
     assert cluster.done == []
 
 
@@ -100,7 +66,7 @@ def test_a_blocked_worker_is_named_with_its_pod_and_the_others_leave(cluster: Fa
     cluster.blocked = {"demo-worker-3"}
 
     with pytest.raises(OxideError) as caught:
-        _update(_props(3, 3), _props(3, 1))
+        update_roster(roster_props(3, 3), roster_props(3, 1))
 
     text = str(caught.value)
     assert "1 of 2 nodes did not leave; no server was deleted" in text
@@ -114,9 +80,9 @@ def test_a_blocked_worker_is_named_with_its_pod_and_the_others_leave(cluster: Fa
 def test_the_next_run_goes_on_where_a_failed_one_stopped(cluster: FakeCluster) -> None:
     cluster.blocked = {"demo-worker-3"}
     with pytest.raises(OxideError):
-        _update(_props(3, 3), _props(3, 1))
+        update_roster(roster_props(3, 3), roster_props(3, 1))
     cluster.blocked, cluster.done = set(), []
-    _update(_props(3, 3), _props(3, 1))
+    update_roster(roster_props(3, 3), roster_props(3, 1))
 
     assert cluster.done == ["reset demo-worker-3 graceful", "delete demo-worker-3"]
 
@@ -136,9 +102,9 @@ def test_a_run_that_was_cut_anywhere_is_finished_by_the_next(
 
     cluster.done = Breaking()
     with pytest.raises(Cut):
-        _update(_props(3, 3), _props(1, 1))
+        update_roster(roster_props(3, 3), roster_props(1, 1))
     cluster.done = []
-    _update(_props(3, 3), _props(1, 1))
+    update_roster(roster_props(3, 3), roster_props(1, 1))
 
     assert set(cluster.nodes) == {"demo-cp-1", "demo-worker-1"}
     assert set(cluster.members) == {"demo-cp-1"}
@@ -149,7 +115,7 @@ def test_a_dead_worker_is_taken_out_of_kubernetes_with_a_warning(
 ) -> None:
     cluster.kill("demo-worker-3")
     cluster.blocked = {"demo-worker-3"}
-    _update(_props(3, 3), _props(3, 2))
+    update_roster(roster_props(3, 3), roster_props(3, 2))
 
     assert cluster.done == ["delete demo-worker-3"]
     assert any("demo-worker-3 does not answer" in text for text in warnings)
@@ -160,18 +126,18 @@ def test_a_silent_node_whose_kubelet_still_reports_is_drained(cluster: FakeClust
     cluster.reporting = cluster.blocked = {"demo-worker-3"}
 
     with pytest.raises(OxideError, match="pod-on-demo-worker-3"):
-        _update(_props(3, 3), _props(3, 2))
+        update_roster(roster_props(3, 3), roster_props(3, 2))
 
     assert cluster.done == []
 
 
 def test_a_dead_control_plane_leaves_first_by_its_member_id(cluster: FakeCluster) -> None:
     cluster.kill("demo-cp-2")
-    _update(_props(3, 3), _props(1, 3))
+    update_roster(roster_props(3, 3), roster_props(1, 3))
 
     assert cluster.done == [
         *("remove demo-cp-2", "delete demo-cp-2"),
-        *("leave demo-cp-3", "reset demo-cp-3 graceful", "delete demo-cp-3"),
+        *("leave demo-cp-3", "reset demo-cp-3 hard", "delete demo-cp-3"),
     ]
 
 
@@ -180,22 +146,22 @@ def test_a_member_that_cannot_leave_by_itself_is_removed(
 ) -> None:
     cluster.leave_refused = True
     monkeypatch.setattr(leaving, "ETCD_TIMEOUT", 5.0)
-    _update(_props(3, 3), _props(2, 3))
+    update_roster(roster_props(3, 3), roster_props(2, 3))
 
     assert cluster.done == [
-        *("remove demo-cp-3", "reset demo-cp-3 graceful", "delete demo-cp-3"),
+        *("remove demo-cp-3", "reset demo-cp-3 hard", "delete demo-cp-3"),
     ]
 
 
 def test_a_node_that_never_joined_needs_nothing(cluster: FakeCluster) -> None:
-    _update(_props(5, 5), _props(3, 3))
+    update_roster(roster_props(5, 5), roster_props(3, 3))
 
     assert cluster.done == []
 
 
 def test_a_member_that_was_added_and_never_started_is_removed(cluster: FakeCluster) -> None:
     cluster.members["demo-cp-4"] = address_of(4)
-    _update(_props(5, 3), _props(3, 3))
+    update_roster(roster_props(5, 3), roster_props(3, 3))
 
     assert cluster.done == ["remove demo-cp-4"]
 
@@ -206,7 +172,7 @@ def test_a_sick_control_plane_that_stays_is_named_and_nothing_is_touched(
     cluster.sick = {"demo-cp-2"}
 
     with pytest.raises(OxideError, match=r"demo-cp-2: unwell.*Nothing was touched"):
-        _update(_props(3, 3), _props(2, 1))
+        update_roster(roster_props(3, 3), roster_props(2, 1))
 
     assert cluster.done == []
     assert cluster.cordoned() == []
@@ -218,14 +184,14 @@ def test_a_dead_control_plane_that_stays_keeps_the_others_from_leaving(
     cluster.kill("demo-cp-2")
 
     with pytest.raises(OxideError, match=r"demo-cp-3 cannot leave.*demo-cp-2"):
-        _update(_props(3, 3), _props(2, 3))
+        update_roster(roster_props(3, 3), roster_props(2, 3))
 
     assert cluster.cordoned() == []
 
 
 def test_workers_leave_although_a_control_plane_is_dead(cluster: FakeCluster) -> None:
     cluster.kill("demo-cp-1")
-    _update(_props(3, 3), _props(3, 2))
+    update_roster(roster_props(3, 3), roster_props(3, 2))
 
     assert cluster.done == ["reset demo-worker-3 graceful", "delete demo-worker-3"]
 
@@ -236,7 +202,7 @@ def test_after_a_control_plane_that_fails_no_other_is_tried(cluster: FakeCluster
         cluster.nodes[name]["spec"]["taints"] = [{"key": "cp", "effect": "NoSchedule"}]
 
     with pytest.raises(OxideError) as caught:
-        _update(_props(3, 3), _props(1, 3))
+        update_roster(roster_props(3, 3), roster_props(1, 3))
 
     assert "demo-cp-2: not tried, because demo-cp-3 did not leave" in str(caught.value)
     assert cluster.done == []
@@ -249,7 +215,7 @@ def test_without_a_refuge_the_drain_is_skipped_with_a_warning(
     for name in ("demo-cp-1", "demo-cp-2", "demo-cp-3"):
         cluster.nodes[name]["spec"]["taints"] = [{"key": "cp", "effect": "NoSchedule"}]
     cluster.blocked = {"demo-worker-1"}
-    _update(_props(3, 3), _props(3, 0))
+    update_roster(roster_props(3, 3), roster_props(3, 0))
 
     assert cluster.done[-2:] == ["reset demo-worker-1 hard", "delete demo-worker-1"]
     assert any("demo-worker-1 is not drained" in text for text in warnings)
@@ -259,16 +225,27 @@ def test_a_silent_cluster_fails_with_the_way_out(cluster: FakeCluster) -> None:
     cluster.alive.clear()
 
     with pytest.raises(OxideError, match=r"demo-worker-3 cannot leave.*adminCidrs"):
-        _update(_props(3, 3), _props(3, 2))
+        update_roster(roster_props(3, 3), roster_props(3, 2))
 
 
-def test_a_cluster_that_was_never_bootstrapped_loses_nothing(cluster: FakeCluster) -> None:
+def test_nobody_leaves_a_cluster_that_was_never_bootstrapped_nor_joins_it_later(
+    cluster: FakeCluster,
+) -> None:
     cluster.members.clear()
     cluster.api_down = True
 
-    _update(_props(3, 3), _props(3, 2))
+    update_roster(roster_props(3, 3), roster_props(3, 2))
 
-    assert cluster.done == []
+    assert cluster.done == ["power off demo-worker-3"]
+
+
+def test_a_server_that_has_not_joined_yet_cannot_do_so_after_it_has_left(
+    cluster: FakeCluster,
+) -> None:
+    del cluster.nodes["demo-worker-3"]
+    update_roster(roster_props(3, 3), roster_props(3, 2))
+
+    assert cluster.done == ["power off demo-worker-3"]
 
 
 def test_an_empty_control_plane_beside_a_silent_one_proves_nothing(cluster: FakeCluster) -> None:
@@ -277,14 +254,14 @@ def test_an_empty_control_plane_beside_a_silent_one_proves_nothing(cluster: Fake
     cluster.kill("demo-cp-2")
 
     with pytest.raises(OxideError, match="Kubernetes API does not answer"):
-        _update(_props(3, 3), _props(3, 2))
+        update_roster(roster_props(3, 3), roster_props(3, 2))
 
 
 def test_a_silent_kubernetes_api_fails_before_anything_is_touched(cluster: FakeCluster) -> None:
     cluster.api_down = True
 
     with pytest.raises(OxideError, match=r"Kubernetes API does not answer.*Nothing was touched"):
-        _update(_props(3, 3), _props(3, 2))
+        update_roster(roster_props(3, 3), roster_props(3, 2))
 
     assert cluster.done == []
 
@@ -295,33 +272,33 @@ def _refusals(olds: dict[str, Any], news: dict[str, Any]) -> list[str]:
 
 @pytest.mark.parametrize("after", [1, 3])
 def test_two_control_planes_may_leave_in_one_run(after: int) -> None:
-    assert _refusals(_props(after + 2, 3), _props(after, 3)) == []
+    assert _refusals(roster_props(after + 2, 3), roster_props(after, 3)) == []
 
 
 def test_more_than_two_are_refused_with_the_steps_to_take() -> None:
-    (reason,) = _refusals(_props(7, 3), _props(1, 3))
+    (reason,) = _refusals(roster_props(7, 3), roster_props(1, 3))
 
     assert "6 of 7 control planes" in reason
     assert "Go 7 -> 5 -> 3 -> 1" in reason
 
 
 def test_a_cluster_without_any_of_its_control_planes_is_refused() -> None:
-    (reason,) = _refusals(_props(1, 1), _props(0, 1))
+    (reason,) = _refusals(roster_props(1, 1), roster_props(0, 1))
 
     assert "pulumi destroy" in reason
 
 
 def test_what_is_not_recorded_yet_is_no_loss() -> None:
-    assert _refusals({}, _props(3, 3)) == []
-    assert _refusals({"nodes": None}, _props(1, 1)) == []
+    assert _refusals({}, roster_props(3, 3)) == []
+    assert _refusals({"nodes": None}, roster_props(1, 1)) == []
 
 
 def test_the_order_of_nodes_is_no_change(announced: list[str]) -> None:
-    news = json.loads(json.dumps(_props(3, 3)))
+    news = json.loads(json.dumps(roster_props(3, 3)))
     news["nodes"].reverse()
     news["control_planes"].reverse()
 
-    assert RosterProvider().diff("demo", _props(3, 3), news).changes is False
+    assert RosterProvider().diff("demo", roster_props(3, 3), news).changes is False
     assert announced == []
 
 
@@ -330,11 +307,14 @@ def test_the_order_of_nodes_is_no_change(announced: list[str]) -> None:
     [{"talosconfig": "renewed"}, {"talosconfig": _Unknown()}, {"control_planes": _Unknown()}],
 )
 def test_new_credentials_or_addresses_are_recorded(changed: dict[str, Any]) -> None:
-    assert RosterProvider().diff("demo", _props(3, 3), {**_props(3, 3), **changed}).changes is True
+    assert (
+        RosterProvider().diff("demo", roster_props(3, 3), {**roster_props(3, 3), **changed}).changes
+        is True
+    )
 
 
 def test_leavers_are_announced_in_the_order_of_leaving(announced: list[str]) -> None:
-    assert RosterProvider().diff("demo", _props(3, 2), _props(1, 1)).changes is True
+    assert RosterProvider().diff("demo", roster_props(3, 2), roster_props(1, 1)).changes is True
 
     assert [text.partition(" leaves: ")[0] for text in announced] == [
         *("demo-worker-2", "demo-cp-3", "demo-cp-2"),
@@ -344,6 +324,6 @@ def test_leavers_are_announced_in_the_order_of_leaving(announced: list[str]) -> 
 
 
 def test_destroying_makes_no_call(cluster: FakeCluster) -> None:
-    RosterProvider().delete("demo", _props(3, 3))
+    RosterProvider().delete("demo", roster_props(3, 3))
 
     assert cluster.done == []

@@ -117,6 +117,27 @@ def test_one_node_is_changed_at_a_time_and_none_is_skipped_unless_the_stack_says
     assert config.skip_nodes == ("oxide-worker-2", "oxide-cp-3", "oxide-db-g2-1")
 
 
+def test_upgrades_go_everywhere_and_leave_a_snapshot_unless_the_stack_says_otherwise(
+    tmp_path: Path,
+) -> None:
+    config = parse()
+    assert (config.upgrade_canary, config.upgrade_pause) == ((), False)
+    assert (config.etcd_snapshot_directory, config.restore_from) == ("etcd-snapshots", None)
+
+    snapshot = tmp_path / "etcd.db"
+    snapshot.write_bytes(b"etcd")
+    config = parse(
+        workerPools=[pool(name="db", generation=2)],
+        upgradeCanary=["cp", "worker", "oxide-db-g2-1", "db"],
+        upgradePause=True,
+        etcdSnapshotDirectory="",
+        restoreFrom=str(snapshot),
+    )
+    assert config.upgrade_canary == ("cp", "worker", "oxide-db-g2-1", "db")
+    assert config.upgrade_pause
+    assert (config.etcd_snapshot_directory, config.restore_from) == ("", str(snapshot))
+
+
 def test_a_pool_carries_labels_taints_annotations_and_patches() -> None:
     config = parse(
         workerPools=[

@@ -1,5 +1,7 @@
 """Bad configurations: each is one ConfigError that names the key, the value, the reason and the way out."""
 
+import os
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -277,8 +279,44 @@ BAD = [
         "listed twice",
         "remove one",
     ),
+    Bad({"upgradeCanary": "cp"}, "upgradeCanary", "cp", "not a list", "upgradeCanary[0]"),
+    Bad({"upgradeCanary": [7]}, "upgradeCanary[0]", "7", "not text", "name of a node or pool"),
+    Bad(
+        {"upgradeCanary": ["cp", "workers"]},
+        "upgradeCanary[1]",
+        "workers",
+        "no node or pool of this cluster",
+        "did you mean worker?",
+    ),
+    Bad(
+        {"upgradeCanary": ["oxide-worker-1"], "workersGeneration": 2},
+        "upgradeCanary[0]",
+        "oxide-worker-1",
+        "no node or pool",
+        "oxide-worker-g2-1?",
+    ),
+    Bad({"upgradeCanary": ["db"]}, "upgradeCanary[0]", "db", "no node or pool", "remove it"),
+    Bad({"upgradeCanary": ["cp", "cp"]}, "upgradeCanary[1]", "cp", "listed twice", "remove one"),
+    Bad({"upgradePause": "on"}, "upgradePause", "on", "neither true nor false", "true or false"),
+    Bad(
+        {"etcdSnapshotDirectory": "/dev/null"},
+        "etcdSnapshotDirectory",
+        "/dev/null",
+        "is no directory",
+        "to be made",
+    ),
+    Bad(
+        {"restoreFrom": "lost/etcd.db"},
+        "restoreFrom",
+        "lost/etcd.db",
+        "cannot be read: no such file",
+        "remove the key",
+    ),
+    Bad({"restoreFrom": "/dev"}, "restoreFrom", "/dev", "is no file", "path of a snapshot"),
+    Bad({"restoreFrom": "a\0b"}, "restoreFrom", "a", "cannot be read", "path of a snapshot"),
     # Where the size is wrong, the names that follow from it are no second mistake.
     Bad({"workers": "9x", "skipNodes": ["oxide-worker-9"]}, "workers", "9x", "whole", "0 to 100"),
+    Bad({"workers": "9x", "upgradeCanary": ["oxide-worker-9"]}, "workers", "9x", "whole", "0 to"),
     # generations
     Bad({"workersGeneration": 0}, "workersGeneration", "0", "less than 1", "1 to 999"),
     Bad({"workersGeneration": "g2"}, "workersGeneration", "g2", "whole number", "1 to 999"),
@@ -335,10 +373,24 @@ BAD = [
         "kubernetesVersion",
         "1.30.0",
         "Talos v1.13.9, which takes Kubernetes 1.31 to 1.36",
-        "change kubernetesVersion or talosVersion",
+        "use Kubernetes 1.31 to 1.36, or set talosVersion to a release of 1.12",
+    ),
+    Bad(
+        {"talosVersion": "v1.14.0", "kubernetesVersion": "1.31.0", "ciliumVersion": "1.18.1"},
+        "kubernetesVersion",
+        "1.31.0",
+        "Talos v1.14.0, which takes Kubernetes 1.32 to 1.37",
+        "use Kubernetes 1.32 to 1.37, or set talosVersion to a release of 1.12, 1.13",
     ),
     Bad({"kubernetesVersion": "1.36.0"}, "ciliumVersion", "1.19.6", "1.36", "use Kubernetes 1.30"),
-    Bad({"ciliumVersion": "1.18.1"}, "ciliumVersion", "1.18.1", "1.30 to 1.33", "use Cilium 1.19"),
+    Bad({"ciliumVersion": "1.18.1"}, "ciliumVersion", "1.18.1", "1.30 to 1.33", "to 1.19.6"),
+    Bad(
+        {"kubernetesVersion": "1.31.0"},
+        "ciliumVersion",
+        "1.19.6",
+        "1.32 to 1.35",
+        "set ciliumVersion to a release of 1.18",
+    ),
     Bad({"ciliumVersion": "1.15.0"}, "ciliumVersion", "1.15.0", "does not know", "1.18, 1.19"),
     Bad({"ciliumVersion": "latest"}, "ciliumVersion", "latest", "full version", "1.19.6"),
     Bad({"configContract": "1.13"}, "configContract", "1.13", "not a config contract", "v1.13"),
@@ -778,6 +830,18 @@ def test_one_mistake_is_one_problem() -> None:
         if "$patch: delete" not in str(bad.values) and len(found := _problems(bad.values)) != 1
     ]
     assert not dragging
+
+
+def test_a_snapshot_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
+    empty, locked = tmp_path / "empty.db", tmp_path / "locked.db"
+    empty.touch()
+    locked.write_text("etcd")
+    locked.chmod(0)
+
+    assert "is an empty file; " in _problems({"restoreFrom": str(empty)})[0]
+    # Root reads everything.
+    if os.geteuid():
+        assert "cannot be read: permission denied; " in _problems({"restoreFrom": str(locked)})[0]
 
 
 def test_all_mistakes_of_a_stack_are_reported_together() -> None:

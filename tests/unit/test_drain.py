@@ -36,6 +36,7 @@ class FakeApi:
     def __init__(self, *pods: Any, held: dict[str, str] | None = None) -> None:
         self.pods = {pod["metadata"]["name"]: pod for pod in pods}
         self.held = held or {}
+        self.successors: list[Any] = []
         self.evicted: list[str] = []
         self.silent = 0
 
@@ -45,7 +46,9 @@ class FakeApi:
             raise ApiUnavailableError("https://192.0.2.1:6443: timed out")
         assert path == "/api/v1/pods?fieldSelector=spec.nodeName%3Ddemo-worker-1"
         for name in self.evicted:
-            self.pods.pop(name, None)
+            if self.pods.pop(name, None) and self.successors:
+                successor = self.successors.pop()
+                self.pods[successor["metadata"]["name"]] = successor
         return list(self.pods.values())
 
     def evict(self, namespace: str, pod: str) -> str | None:
@@ -100,6 +103,25 @@ def test_a_pod_that_is_terminating_is_waited_for_and_not_evicted_again() -> None
         _drain(api, timeout=0)
 
     assert api.evicted == []
+
+
+def test_a_pod_that_comes_back_because_it_tolerates_everything_is_evicted_once() -> None:
+    tolerant = [{"operator": "Exists"}]
+    api = FakeApi({**_pod("operator-1", uid="1"), "spec": {"tolerations": tolerant}})
+    api.successors = [{**_pod("operator-2", uid="2"), "spec": {"tolerations": tolerant}}]
+
+    _drain(api)
+
+    assert api.evicted == ["operator-1"]
+
+
+def test_a_late_pod_that_does_not_belong_on_a_cordoned_node_goes_too() -> None:
+    api = FakeApi(_pod("one", uid="1"))
+    api.successors = [_pod("late", uid="2")]
+
+    _drain(api)
+
+    assert api.evicted == ["one", "late"]
 
 
 def test_a_pod_that_a_budget_holds_is_named_with_its_budget() -> None:

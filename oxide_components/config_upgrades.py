@@ -1,0 +1,60 @@
+"""How far a stack lets upgrades go, and the snapshots of etcd that they leave and that a cluster can start from."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from .config_reader import Reader
+from .config_rollout import read_names, wanted_nodes
+from .naming import CONTROL_PLANE_POOL
+
+
+def read_upgrades(reader: Reader, fields: dict[str, Any]) -> None:
+    """Reads the settings of upgrades; the fields of the nodes must be there already."""
+    fields["upgrade_canary"] = _canary(reader, fields)
+    fields["upgrade_pause"] = reader.boolean("upgradePause")
+    fields["etcd_snapshot_directory"] = _snapshot_directory(reader)
+    fields["restore_from"] = _restore_from(reader)
+
+
+def _canary(reader: Reader, fields: dict[str, Any]) -> tuple[str, ...]:
+    known = wanted_nodes(reader, fields)
+    if known is not None:
+        known += [CONTROL_PLANE_POOL, *(pool.name for pool in fields["worker_pools"])]
+    return read_names(reader, "upgradeCanary", known, "node or pool")
+
+
+def _snapshot_directory(reader: Reader) -> str:
+    directory = reader.text_or_empty("etcdSnapshotDirectory")
+    if os.path.exists(directory) and not os.path.isdir(directory):
+        reader.add(
+            "etcdSnapshotDirectory", directory, "is no directory", "name one, or one to be made"
+        )
+    return directory
+
+
+def _restore_from(reader: Reader) -> str | None:
+    path = reader.text("restoreFrom")
+    if not path:
+        return None
+    if reason := _unreadable(path):
+        reader.add(
+            "restoreFrom",
+            path,
+            reason,
+            "give the path of a snapshot of etcd, or remove the key to start an empty cluster",
+        )
+    return path
+
+
+def _unreadable(path: str) -> str:
+    """Why a path is no file with content; empty if it is one."""
+    if os.path.exists(path) and not os.path.isfile(path):
+        return "is no file"
+    try:
+        with open(path, "rb") as file:
+            return "" if file.read(1) else "is an empty file"
+    except (OSError, ValueError) as error:
+        text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        return f"cannot be read: {text.lower()}"

@@ -1,0 +1,68 @@
+"""Another Talos version, or another schematic, for a living node."""
+
+import yaml
+
+from . import etcd_snapshot
+from .errors import OxideError
+from .rollout import Site
+from .talosctl import TalosError
+from .versions import installer_image, talosctl_problem
+
+INSTALL_TIMEOUT = 1800.0
+"""Seconds that pulling and installing may take; talosctl's own limit."""
+
+
+def ensure(here: Site, version: str, schematic: str | None) -> None:
+    """
+    Make the node run a Talos version; nothing to do is the common case.
+
+    Args:
+        version: Wanted version, such as v1.13.9.
+        schematic: Wanted schematic of the Image Factory. None leaves what the node was made with.
+
+    Raises:
+        OxideError: The node keeps its version, or has not come back.
+    """
+    here.wait_answer()
+    running = here.machine.version()
+    if running == version and schematic in (None, _schematic(here)):
+        return
+    if problem := talosctl_problem(here.talosctl.client_version(), version):
+        raise OxideError(problem)
+    if here.is_control_plane:
+        here.wait_before(goes_down=True)
+        etcd_snapshot.take_once(here, here.props.get("etcd_snapshot_directory") or "")
+    here.take_out()
+    before = here.machine.boot_id()
+    here.say(f"installs Talos {version} over {running}")
+    try:
+        here.machine.run(
+            "upgrade",
+            f"--image={installer_image(schematic or here.props['schematic_id'], version)}",
+            # Talos' own drain goes through an address that only nodes reach, and only after it has installed.
+            "--drain=false",
+            "--wait=false",
+            timeout=INSTALL_TIMEOUT,
+        )
+    except TalosError as error:
+        if not here.machine.is_lost_answer(error):
+            here.put_back()
+            raise
+    here.say("reboots")
+    here.wait_booted(before)
+    now = here.machine.version()
+    if now != version:
+        here.finish()
+        raise OxideError(
+            f"{here.name} did not boot Talos {version} and has gone back to {now} by itself "
+            f"(`talosctl -n {here.props['private_address']} dmesg` may tell why)"
+        )
+
+
+def _schematic(here: Site) -> str:
+    """Schematic that the node's image was made from; empty for one that was not made by the Image Factory."""
+    for document in yaml.safe_load_all(here.machine.run("get", "extensions", "-o", "yaml")):
+        metadata = ((document or {}).get("spec") or {}).get("metadata") or {}
+        if metadata.get("name") == "schematic":
+            return str(metadata.get("version", ""))
+    return ""
