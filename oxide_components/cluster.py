@@ -152,6 +152,7 @@ def create_cluster(config: ClusterConfig) -> Cluster:
             talos_version=config.talos_version,
             schematic_id=config.schematic_id,
             kubernetes_version=config.kubernetes_version,
+            cilium_version=config.cilium_version,
             held=lambda node: _held(config, node),
         ),
         after=[cilium],

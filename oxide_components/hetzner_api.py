@@ -14,9 +14,12 @@ _TIMEOUT = 30.0
 """Seconds that one request may take."""
 
 
-def power_off(cluster_name: str, server_name: str) -> None:
+def power(cluster_name: str, server_name: str, *, on: bool) -> bool:
     """
-    Cut the power of a server of the cluster; nothing to do where there is none or it is off.
+    Switch a server of the cluster on or off.
+
+    Returns:
+        Whether that was needed: there is such a server, and it was not so yet.
 
     Raises:
         OxideError: Hetzner refuses or does not answer.
@@ -24,11 +27,13 @@ def power_off(cluster_name: str, server_name: str) -> None:
     try:
         server = client().servers.get_by_name(server_name)
         if server is None or server.labels.get(naming.LABEL_CLUSTER) != cluster_name:
-            return
-        if server.status != server.STATUS_OFF:
-            server.power_off().wait_until_finished()
+            return False
+        if on == (server.status != server.STATUS_OFF):
+            return False
+        (server.power_on() if on else server.power_off()).wait_until_finished()
     except (APIException, ActionException, RequestException) as error:
         raise OxideError(f"{server_name}: Hetzner: {error}") from None
+    return True
 
 
 def client() -> Client:

@@ -1,5 +1,6 @@
 """The Kubernetes version of a cluster: moved by talosctl, component by component, once all nodes are there."""
 
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -22,7 +23,7 @@ from .recorded_failure import record_failure
 from .rollout import Rollout
 from .talosctl import Talosctl
 from .urn import child_urn
-from .versions import kubernetes_step_problem
+from .versions import kubernetes_step_problem, order_problem, talosctl_problem
 
 UPGRADE_TIMEOUT_PER_NODE = 600
 """Seconds for one node: talosctl gives each of its components up to five minutes, and its kubelet three."""
@@ -30,24 +31,24 @@ UPGRADE_TIMEOUT_PER_NODE = 600
 _PENDING = "pending"
 """Recorded for a cluster that does not run the version yet."""
 
+_LEFT_OUT = "left_out"
+"""Recorded names of nodes that were skipped and have an older kubelet."""
+
 
 class KubernetesVersionProvider(LifecycleProvider):
     """Runs `talosctl upgrade-k8s` where a node's kubelet or an API server has another version; it goes on where it was cut off."""
 
     def check(self, olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
         """Refuse a step that Kubernetes cannot take, in the preview already."""
-        before, after = olds.get("version"), news.get("version")
-        problem = None
-        if isinstance(before, str) and isinstance(after, str):
-            problem = kubernetes_step_problem(before, after)
-        return CheckResult(
-            news, [CheckFailure("", f"kubernetesVersion: {problem}")] if problem else []
-        )
+        problem = _step_problem(olds, news)
+        return CheckResult(news, [CheckFailure("", problem)] if problem else [])
 
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
         """Another version, or one that has not been reached."""
         before, after = olds.get("version"), news.get("version")
-        if before == after and not olds.get(_PENDING):
+        skipped = news.get("skip_nodes") or ()
+        mended = [name for name in olds.get(_LEFT_OUT) or () if name not in skipped]
+        if before == after and not olds.get(_PENDING) and not mended:
             return DiffResult(changes=False)
         if before != after:
             what = f"{before} -> {after}: API servers, controllers, schedulers, then kubelets, node by node"
@@ -63,9 +64,12 @@ class KubernetesVersionProvider(LifecycleProvider):
         """Nodes are made with the wanted version; whatever is not so is moved."""
         return CreateResult(props["cluster_name"], _made_so(props))
 
-    def update(self, _id: str, _olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
+    def update(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
         """Move the cluster to the version."""
-        return UpdateResult(_made_so(news))
+        # After a run that failed, the check compares with what that one wanted.
+        if problem := _step_problem(olds, news):
+            raise OxideError(problem)
+        return UpdateResult(_made_so(news, reached=olds["version"]))
 
 
 class KubernetesVersion(Resource, module="oxide", name="KubernetesVersion"):
@@ -76,6 +80,8 @@ class KubernetesVersion(Resource, module="oxide", name="KubernetesVersion"):
         name: str,
         *,
         version: str,
+        talos_version: str,
+        cilium_version: str,
         held: str,
         rollout: Rollout,
         opts: pulumi.ResourceOptions | None = None,
@@ -85,12 +91,16 @@ class KubernetesVersion(Resource, module="oxide", name="KubernetesVersion"):
 
         Args:
             version: Kubernetes version without v.
+            talos_version: Talos version of the nodes.
+            cilium_version: Version of Cilium.
             held: Setting that makes a change wait. Empty for none.
             rollout: Facts of the cluster.
         """
         properties = {
             "cluster_name": rollout["cluster_name"],
             "version": version,
+            "talos_version": talos_version,
+            "cilium_version": cilium_version,
             "held": held,
             "control_planes": [dict(one) for one in rollout["control_planes"]],
             "kubeconfig": pulumi.Output.secret(rollout["kubeconfig"]),
@@ -101,25 +111,45 @@ class KubernetesVersion(Resource, module="oxide", name="KubernetesVersion"):
         super().__init__(KubernetesVersionProvider(), name, properties, opts)
 
 
-def _made_so(props: dict[str, Any]) -> dict[str, Any]:
+def _step_problem(olds: Mapping[str, Any], news: Mapping[str, Any]) -> str | None:
+    before, after = olds.get("version"), news.get("version")
+    if not isinstance(before, str) or not isinstance(after, str):
+        return None
+    if problem := kubernetes_step_problem(before, after):
+        return f"kubernetesVersion: {problem}"
+    # Talos and Cilium move first, and carry the running Kubernetes meanwhile.
+    return order_problem(before, news["talos_version"], news["cilium_version"])
+
+
+def _made_so(props: dict[str, Any], reached: str | None = None) -> dict[str, Any]:
     try:
-        reached = _upgrade(props)
+        behind = _upgrade(props)
     except OxideError as error:
         reason = f"{error}. Components that have moved stay so. Repair what is named and run `pulumi up` again, which goes on from there"
-        record_failure(props["cluster_name"], {**props, _PENDING: True}, reason)
+        record_failure(
+            props["cluster_name"],
+            {**props, "version": reached or props["version"], _PENDING: True},
+            reason,
+        )
         raise
-    return {**props, _PENDING: not reached}
+    skipped = props.get("skip_nodes") or ()
+    return {
+        **props,
+        _PENDING: not set(behind) <= set(skipped),
+        _LEFT_OUT: [name for name in behind if name in skipped],
+    }
 
 
-def _upgrade(props: dict[str, Any]) -> bool:
-    """Whether the cluster runs the version afterwards."""
+def _upgrade(props: dict[str, Any]) -> list[str]:
+    """Upgrade, and return what does not run the version afterwards: what waits, and nodes that are skipped."""
     version, urn = props["version"], props.get("urn")
     first = props["control_planes"][0]
     api = KubernetesApi(props["kubeconfig"])
     nodes = api.items("/api/v1/nodes")
-    behind = _others(api, props, nodes)
-    if not behind or props.get("held"):
-        return not behind
+    skipped = set(props.get("skip_nodes") or ())
+    behind = _others(api, version, nodes)
+    if set(behind) <= skipped or props.get("held"):
+        return behind
     with (
         cluster_lock(f"{props['cluster_name']} {first['public_address']}"),
         Talosctl(props["talosconfig"]) as talosctl,
@@ -131,6 +161,8 @@ def _upgrade(props: dict[str, Any]) -> bool:
             skipped=(),
             urn=urn,
         )
+        if problem := talosctl_problem(talosctl.client_version(), props["talos_version"]):
+            raise OxideError(problem)
         gate.before_control_plane("", goes_down=False)
         talosctl.run(
             "upgrade-k8s",
@@ -142,19 +174,19 @@ def _upgrade(props: dict[str, Any]) -> bool:
             timeout=float(UPGRADE_TIMEOUT_PER_NODE * len(nodes)),
             progress=lambda line: log_progress(urn, line),
         )
-    if behind := _others(api, props, api.items("/api/v1/nodes")):
-        raise OxideError(f"not at Kubernetes {version} after the upgrade: {', '.join(behind)}")
-    return True
+    behind = _others(api, version, api.items("/api/v1/nodes"))
+    if missed := [name for name in behind if name not in skipped]:
+        raise OxideError(f"not at Kubernetes {version} after the upgrade: {', '.join(missed)}")
+    return behind
 
 
-def _others(api: KubernetesApi, props: dict[str, Any], nodes: list[dict[str, Any]]) -> list[str]:
-    """What runs another version: kubelets by their node's name, and API servers."""
-    version = f"v{props['version']}"
+def _others(api: KubernetesApi, wanted: str, nodes: list[dict[str, Any]]) -> list[str]:
+    """What runs another version: kubelets by their node's name, and pods of the control plane."""
+    version = f"v{wanted}"
     kubelets = [
         node["metadata"]["name"]
         for node in nodes
         if node.get("status", {}).get("nodeInfo", {}).get("kubeletVersion") != version
-        and node["metadata"]["name"] not in (props.get("skip_nodes") or ())
     ]
     label = quote("tier=control-plane")
     pods = [

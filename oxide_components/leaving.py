@@ -62,7 +62,7 @@ class Leaving:
         staying: Sequence[etcd.ControlPlane],
         leavers: Sequence[Leaver],
         drain_timeout: float,
-        power_off: Callable[[str], None],
+        power_off: Callable[[str], object],
         urn: str | None,
     ) -> None:
         self._talosctl = talosctl

@@ -12,6 +12,7 @@ _PROBE_TIMEOUT = 8.0
 _APPLY_TIMEOUT = 60.0
 _NEEDS_REBOOT = re.compile(r"can't be applied in immediate mode|requires a reboot")
 _TAG = re.compile(r"Tag:\s+(\S+)")
+_CONFIG_FOLLOWS = re.compile(r"diff:|(?<=unknown keys found)")
 _LOST = re.compile(r"Unavailable|EOF|no answer within|connection (reset|closed)")
 _REASON_LENGTH = 300
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
@@ -161,7 +162,7 @@ class Machine:
 
 def _without_diff(error: TalosError) -> str:
     """The reason in one line, without the config that may follow it."""
-    said = (error.output or str(error)).partition("diff:")[0]
+    said = _CONFIG_FOLLOWS.split(error.output or str(error))[0]
     return " ".join(said.split()).removeprefix("error applying new configuration: ")[
         :_REASON_LENGTH
     ]

@@ -48,6 +48,8 @@ class Upgrade(TypedDict):
     """Image Factory schematic."""
     kubernetes_version: str
     """Kubernetes version without v."""
+    cilium_version: str
+    """Version of Cilium."""
     held: Callable[[NodeInfo | None], str]
     """Setting that makes a node, or without one Kubernetes, wait. Empty for none."""
 

@@ -48,6 +48,8 @@ def nodes_as_wanted(
     version = KubernetesVersion(
         "kubernetes-version",
         version=upgrade["kubernetes_version"],
+        talos_version=upgrade["talos_version"],
+        cilium_version=upgrade["cilium_version"],
         held=upgrade["held"](None),
         rollout=rollout,
         opts=pulumi.ResourceOptions(depends_on=[departure]),

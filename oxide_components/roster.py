@@ -16,17 +16,21 @@ from pulumi.dynamic import (
 
 from . import etcd, naming
 from .cordon import put_back
-from .dynamic_provider import LifecycleProvider, cluster_lock, log_info
+from .dynamic_provider import LifecycleProvider, cluster_lock, log_info, wait_until
 from .errors import OxideError
-from .hetzner_api import power_off
+from .hetzner_api import power
 from .kubeconfig import people_kubeconfig
-from .kubernetes_api import ApiUnavailableError, KubernetesApi
+from .kubernetes_api import ApiUnavailableError, KubernetesApi, node_not_ready_reason
 from .leaving import Leaver, Leaving, leaving_order
+from .recorded_failure import record_failure
 from .talosctl import Talosctl, TalosError
 from .urn import child_urn
 
 DRAIN_TIMEOUT = 600
 """Seconds that the drain of one node may take."""
+
+RETURN_TIMEOUT = 900.0
+"""Seconds that a node may take to boot and be Ready again when it is taken back."""
 
 _MOST_AT_ONCE = 2
 
@@ -79,6 +83,8 @@ class RosterProvider(LifecycleProvider):
                 news.get("urn"),
                 f"{node['name']} leaves: drained, {from_etcd}reset, removed from Kubernetes, then its server is deleted",
             )
+        for name in _taken_back(olds, news):
+            log_info(news.get("urn"), f"{name} stays: it is started where it has left already")
         for node in leaving_order(later):
             log_info(
                 news.get("urn"),
@@ -95,14 +101,23 @@ class RosterProvider(LifecycleProvider):
 
     def create(self, props: dict[str, Any]) -> CreateResult:
         """Record the nodes."""
-        return CreateResult(props["cluster_name"], {**props, "superseded": []})
+        return CreateResult(props["cluster_name"], {**props, "superseded": [], "leaving": []})
 
-    def update(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
+    def update(self, id_: str, olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
         """Let nodes leave that are no longer wanted, then record the others."""
+        if refusal := _refusal(_nodes(olds), _nodes(news)):
+            # After a run that failed, the check compares with what that one wanted.
+            raise OxideError(refusal)
         now, later = _leavers(olds, news)
-        _take_back(olds, news)
-        let_leave(now, recorded=olds, props=news)
-        return UpdateResult({**news, "superseded": [dict(node) for node in later]})
+        try:
+            _take_back(_taken_back(olds, news), news)
+            let_leave(now, recorded=olds, props=news)
+        except OxideError as error:
+            # Some may have left: whoever sets the old number back gets them back.
+            began = [*now, *(olds.get("leaving") or ())]
+            record_failure(id_, {**olds, "leaving": [dict(node) for node in began]}, str(error))
+            raise
+        return UpdateResult({**news, "superseded": [dict(node) for node in later], "leaving": []})
 
 
 class Roster(Resource, module="oxide", name="Roster"):
@@ -143,26 +158,55 @@ class Roster(Resource, module="oxide", name="Roster"):
             "talosconfig": pulumi.Output.secret(talosconfig),
             "drain_timeout": drain_timeout,
             "superseded": None,
+            "leaving": None,
             "urn": child_urn(name, "Roster", opts),
         }
         super().__init__(RosterProvider(), name, properties, opts)
 
 
-def _take_back(olds: Mapping[str, Any], news: Mapping[str, Any]) -> None:
-    """Let workers take pods again that were to leave and are wanted after all."""
+def _taken_back(olds: Mapping[str, Any], news: Mapping[str, Any]) -> list[str]:
+    """Names of nodes that were about to leave, or have left, and are wanted after all."""
     wanted = {node["name"] for node in _nodes(news)}
-    back = [node for node in olds.get("superseded") or () if node["name"] in wanted]
-    if not back:
+    began = [*(olds.get("superseded") or ()), *(olds.get("leaving") or ())]
+    return [node["name"] for node in began if node["name"] in wanted]
+
+
+def _take_back(names: Sequence[str], props: Mapping[str, Any]) -> None:
+    """
+    Bring nodes back that were about to leave: one that has left is off, and joins again with its next boot.
+
+    Raises:
+        OxideError: The cluster does not answer, or a node has not come back.
+    """
+    if not names:
         return
-    with Talosctl(news["talosconfig"]) as talosctl:
-        reachable, reasons = _answering(talosctl, news["control_planes"])
+    cluster = props["cluster_name"]
+    with (
+        cluster_lock(f"{cluster} {props['control_planes'][0]['public_address']}"),
+        Talosctl(props["talosconfig"]) as talosctl,
+    ):
+        reachable, reasons = _answering(talosctl, props["control_planes"])
         if not reachable:
             raise OxideError(
-                f"{_names(back)} cannot be taken back, no control plane answers: {'; '.join(reasons)}. Nothing was touched"
+                f"{', '.join(names)} cannot be taken back, no control plane answers: {'; '.join(reasons)}"
             )
-        api = _kubernetes_api(talosctl, reachable, news["cluster_name"], back)
-        for node in back:
-            put_back(api, node["name"])
+        api = _kubernetes_api(talosctl, reachable, cluster, ", ".join(names))
+        for name in names:
+            if power(cluster, name, on=True):
+                wait_until(
+                    f"node {name} to be Ready again",
+                    props.get("urn"),
+                    RETURN_TIMEOUT,
+                    partial(_absence, api, name),
+                )
+            put_back(api, name)
+
+
+def _absence(api: KubernetesApi, name: str) -> str | None:
+    try:
+        return node_not_ready_reason(api.node(name))
+    except ApiUnavailableError as error:
+        return str(error)
 
 
 def let_leave(
@@ -194,7 +238,7 @@ def _let_leave(
     recorded: Mapping[str, Any],
     news: Mapping[str, Any],
 ) -> None:
-    cut_power = partial(power_off, news["cluster_name"])
+    cut_power = partial(power, news["cluster_name"], on=False)
     known = {node["name"] for node in recorded.get("control_planes") or ()}
     # A control plane that is yet to be made can carry nothing.
     staying = [node for node in news["control_planes"] if node["name"] in known]
@@ -210,7 +254,7 @@ def _let_leave(
         for node in leavers:
             cut_power(node["name"])
         return
-    api = _kubernetes_api(talosctl, reachable, news["cluster_name"], leavers)
+    api = _kubernetes_api(talosctl, reachable, news["cluster_name"], _names(leavers))
     takes_control_planes = any(node["role"] == naming.ROLE_CONTROL_PLANE for node in leavers)
     failures = Leaving(
         talosctl=talosctl,
@@ -240,7 +284,7 @@ def _kubernetes_api(
     talosctl: Talosctl,
     control_planes: Sequence[etcd.ControlPlane],
     cluster_name: str,
-    leavers: Sequence[Leaver],
+    names: str,
 ) -> KubernetesApi:
     """Client with fresh credentials, so that neither an old nor a missing kubeconfig gets in the way."""
     first = control_planes[0]
@@ -259,7 +303,7 @@ def _kubernetes_api(
         api.items("/api/v1/nodes?limit=1")
     except (ApiUnavailableError, TalosError) as error:
         raise OxideError(
-            f"{_names(leavers)} cannot leave, the Kubernetes API does not answer: {error}. Nothing was touched. Check the "
+            f"{names} cannot leave or come back, the Kubernetes API does not answer: {error}. Nothing was touched. Check the "
             "control planes (`talosctl service`, `talosctl etcd status`), then run `pulumi up` again. If the cluster never came "
             "up, set the old number back, or take it down with `pulumi destroy`"
         ) from None
@@ -291,8 +335,8 @@ def _failure(failures: Mapping[str, str], wanted: int) -> str:
         [
             f"{len(failures)} of {wanted} nodes did not leave; no server was deleted:",
             *(f"{name}: {reason}" for name, reason in failures.items()),
-            "Remove what blocks and run `pulumi up` again, which goes on from here. To keep a node instead, set the old "
-            "number back and run `kubectl uncordon` on it.",
+            "Remove what blocks and run `pulumi up` again, which goes on from here. To keep the nodes instead, set the old "
+            "number back: those that have left are started and join again.",
         ]
     )
 

@@ -24,7 +24,7 @@ def replace(api: KubernetesApi, name: str, *, before: Iterable[str], after: str)
     """
     new = taints_of(after)
     old = [taint for config in before for taint in taints_of(config)]
-    if set(old) <= set(new) and set(new) <= set(old):
+    if set(old) == set(new):
         return
     gone = {(key, effect) for key, _, effect in [*old, *new]}
     error: OxideError | None = None

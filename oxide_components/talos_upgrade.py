@@ -25,7 +25,7 @@ def ensure(here: Site, version: str, schematic: str | None) -> None:
     """
     here.wait_answer()
     running = here.machine.version()
-    if running == version and schematic in (None, _schematic(here)):
+    if running == version and (schematic is None or schematic == _schematic(here)):
         return
     if problem := talosctl_problem(here.talosctl.client_version(), version):
         raise OxideError(problem)
@@ -61,7 +61,12 @@ def ensure(here: Site, version: str, schematic: str | None) -> None:
 
 def _schematic(here: Site) -> str:
     """Schematic that the node's image was made from; empty for one that was not made by the Image Factory."""
-    for document in yaml.safe_load_all(here.machine.run("get", "extensions", "-o", "yaml")):
+    answer = here.machine.run("get", "extensions", "-o", "yaml")
+    try:
+        documents = list(yaml.safe_load_all(answer))
+    except yaml.YAMLError:
+        raise OxideError(f"{here.name} has not answered with its extensions") from None
+    for document in documents:
         metadata = ((document or {}).get("spec") or {}).get("metadata") or {}
         if metadata.get("name") == "schematic":
             return str(metadata.get("version", ""))

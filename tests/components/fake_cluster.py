@@ -31,7 +31,8 @@ class FakeCluster:
         self.members = {f"demo-cp-{i}": address_of(i) for i in range(1, control_planes + 1)}
         self.alive = {address_of(i): f"demo-cp-{i}" for i in range(1, control_planes + 1)}
         self.alive |= {f"10.0.1.{i}": f"demo-worker-{i}" for i in range(1, workers + 1)}
-        self.nodes = {name: _node(name, address) for address, name in self.alive.items()}
+        self.addresses = {name: address for address, name in self.alive.items()}
+        self.nodes = {name: _node(name, address) for name, address in self.addresses.items()}
         self.sick: set[str] = set()
         self.blocked: set[str] = set()
         self.leave_refused = False
@@ -39,6 +40,8 @@ class FakeCluster:
         self.reporting: set[str] = set()
         self._reports = 0
         self.done: list[str] = []
+        self.recorded: list[dict[str, Any]] = []
+        """What the engine records of changes that failed."""
         self.clock = Clock()
         self.configs = dict.fromkeys(self.nodes, "")
         self.staged: dict[str, str] = {}
@@ -141,7 +144,7 @@ class FakeCluster:
 
     def goes_down(self, name: str) -> None:
         """Take the node away; it boots into what is staged for it, unless it is lost."""
-        (address,) = (a for a, n in self.alive.items() if n == name)
+        address = self.addresses[name]
         del self.alive[address]
         if name not in self.lost:
             self.clock.after(BOOT_SECONDS, lambda: self._boot(name, address))
@@ -156,6 +159,12 @@ class FakeCluster:
     def _apply(self, name: str, flags: Mapping[str, str]) -> str:
         config = self._files[flags["file"]]
         mode = flags["mode"]
+        if "unknown-key" in config:
+            raise TalosError(
+                "talosctl apply-config on node: unknown-key",
+                "error applying new configuration: rpc error: code = InvalidArgument desc = unknown keys found during "
+                f"decoding:\n{config}\n",
+            )
         if "refused-by-talos" in config:
             raise TalosError(
                 "talosctl apply-config on node: * a label is refused",
@@ -247,15 +256,22 @@ class FakeCluster:
 
     # Hetzner
 
-    def power_off(self, cluster_name: str, name: str) -> None:
+    def power(self, cluster_name: str, name: str, *, on: bool) -> bool:
         assert cluster_name == "demo"
-        for address in [a for a, n in self.alive.items() if n == name]:
+        runs = name in self.alive.values()
+        if name not in self.addresses or runs == on:
+            return False
+        self.done.append(f"power {'on' if on else 'off'} {name}")
+        address = self.addresses[name]
+        if on:
+            self.alive[address] = name
+            self.nodes[name] = _node(name, address)
+        else:
             del self.alive[address]
-            self.done.append(f"power off {name}")
+        return True
 
     def kill(self, name: str) -> None:
-        (address,) = (a for a, n in self.alive.items() if n == name)
-        del self.alive[address]
+        del self.alive[self.addresses[name]]
         self.nodes[name]["status"]["conditions"] = [{"type": "Ready", "status": "Unknown"}]
 
     def cordoned(self) -> list[str]:

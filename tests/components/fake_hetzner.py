@@ -17,7 +17,7 @@ class FakeServer:
     def __init__(self, cluster: FakeCluster, name: str, server_type: str = "cpx21") -> None:
         self._cluster = cluster
         self._name = name
-        self._address = next(a for a, n in cluster.alive.items() if n == name)
+        self._address = cluster.addresses[name]
         self.server_type = SimpleNamespace(name=server_type)
         self.status = "running"
         self.shuts_down = True

@@ -22,7 +22,10 @@ def leaving_cluster(
     monkeypatch.setattr(leaving, "ETCD_TIMEOUT", 0.0)
     monkeypatch.setattr("time.sleep", lambda _seconds: None)
     monkeypatch.setattr(roster, "Talosctl", lambda _talosconfig: cluster)
-    monkeypatch.setattr(roster, "power_off", cluster.power_off)
+    monkeypatch.setattr(roster, "power", cluster.power)
+    monkeypatch.setattr(
+        roster, "record_failure", lambda _id, outs, _reason: cluster.recorded.append(outs)
+    )
     monkeypatch.setattr(roster, "people_kubeconfig", lambda *_: "kubeconfig")
     monkeypatch.setattr(roster, "KubernetesApi", lambda _kubeconfig: cluster)
     return cluster

@@ -57,13 +57,12 @@ class Living:
     def props(self, name: str, **changes: Any) -> dict[str, Any]:
         """Inputs of the resources of one node."""
         _, pool, index = name.split("-")
-        address = next((a for a, n in self.cluster.alive.items() if n == name), f"10.0.1.{index}")
         return {
             "node_name": name,
             "role": "control-plane" if pool == "cp" else "worker",
             "pool": pool,
             "server_id": "11",
-            "private_address": address_of(int(index)) if pool == "cp" else address,
+            "private_address": self.cluster.addresses[name],
             "public_address": f"192.0.2.{index}" if pool == "cp" else f"192.0.2.10{index}",
             "cluster_name": "demo",
             "control_planes": [

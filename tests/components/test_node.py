@@ -73,11 +73,11 @@ def test_a_new_node_that_is_well_is_only_looked_at(living: Living, server: FakeS
 
 
 def test_a_node_that_boots_slowly_is_waited_for(living: Living, server: FakeServer) -> None:
-    (address,) = (a for a, n in living.cluster.alive.items() if n == "demo-worker-1")
+    address = living.cluster.addresses["demo-worker-1"]
     del living.cluster.alive[address]
     living.cluster.clock.after(250, lambda: living.cluster.alive.update({address: "demo-worker-1"}))
 
-    NodeProvider().create(living.props("demo-worker-1", private_address=address))
+    NodeProvider().create(living.props("demo-worker-1"))
 
     assert living.cluster.clock.now >= 250
 

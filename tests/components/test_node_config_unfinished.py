@@ -261,3 +261,16 @@ def test_taints_that_could_not_be_set_are_set_by_the_next_run(
 
     (taint,) = living.cluster.nodes[name]["spec"]["taints"]
     assert taint["key"] == ("old" if taken_back else "new")
+
+
+def test_taints_of_a_config_that_talos_refused_go_with_it(living: Living) -> None:
+    name = "demo-worker-1"
+    before = living.props(name)
+    refused = {**taints("new"), "nodeLabels": {"a": "refused-by-talos"}}
+    with pytest.raises(OxideError, match="a label is refused"):
+        update(living, name, **config(name, **refused))
+    ((_, outs, _),) = living.recorded
+
+    NodeConfigProvider().update(name, outs, before)
+
+    assert not living.cluster.nodes[name]["spec"]["taints"]

@@ -43,6 +43,7 @@ def test_nodes_leave_one_by_one_workers_first_and_the_highest_index_first(
     assert update_roster(roster_props(3, 3), roster_props(1, 1)) == {
         **roster_props(1, 1),
         "superseded": [],
+        "leaving": [],
     }
 
     assert cluster.done == [
@@ -58,6 +59,7 @@ def test_a_larger_cluster_is_recorded_without_a_call(cluster: FakeCluster) -> No
     assert update_roster(roster_props(1, 1), roster_props(3, 3)) == {
         **roster_props(3, 3),
         "superseded": [],
+        "leaving": [],
     }
     assert cluster.done == []
 

@@ -1,4 +1,4 @@
-"""Workers that others replace, and locations that servers cannot change."""
+"""Workers that others replace, nodes that stay after all, and locations that servers cannot change."""
 
 import json
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from oxide_components import roster
+from oxide_components.errors import OxideError
 from oxide_components.roster import RosterProvider
 
 from .fake_cluster import FakeCluster
@@ -96,6 +97,61 @@ def test_workers_that_are_wanted_again_take_pods_again(cluster: FakeCluster) -> 
     assert cluster.cordoned() == ["demo-worker-2"]
     assert cluster.done == []
     assert _names(outs["superseded"]) == ["demo-worker-g2-1", "demo-worker-g2-2"]
+
+
+def _failed(olds: dict[str, Any], news: dict[str, Any], cluster: FakeCluster) -> dict[str, Any]:
+    """A run in which a worker cannot leave; what the engine records of it."""
+    cluster.blocked = {"demo-worker-1"}
+    with pytest.raises(OxideError, match="demo-worker-1: not drained"):
+        update_roster(olds, news)
+    cluster.blocked = set()
+    cluster.done.clear()
+    return cluster.recorded[-1]
+
+
+def test_nodes_that_have_left_come_back_where_the_old_number_is_set_back(
+    cluster: FakeCluster, announced: list[str]
+) -> None:
+    before = roster_props(3, 3)
+    recorded = _failed(before, roster_props(3, 0), cluster)
+    RosterProvider().diff("demo", recorded, before)
+    assert sorted(text.split(" stays")[0] for text in announced) == [
+        f"demo-worker-{i}" for i in (1, 2, 3)
+    ]
+
+    outs = update_roster(recorded, before)
+
+    assert sorted(cluster.done) == ["power on demo-worker-2", "power on demo-worker-3"]
+    assert sorted(cluster.nodes) == sorted(node["name"] for node in before["nodes"])
+    assert cluster.cordoned() == []
+    assert outs["leaving"] == []
+
+
+def test_only_those_that_stay_come_back(cluster: FakeCluster) -> None:
+    recorded = _failed(roster_props(3, 3), roster_props(3, 0), cluster)
+    update_roster(recorded, roster_props(3, 2))
+
+    assert cluster.done == ["power on demo-worker-2"]
+    assert cluster.cordoned() == []
+    assert "demo-worker-3" not in cluster.nodes
+
+
+def test_a_failed_run_is_gone_on_with(cluster: FakeCluster) -> None:
+    recorded = _failed(roster_props(3, 3), roster_props(3, 0), cluster)
+    assert RosterProvider().diff("demo", recorded, roster_props(3, 0)).changes is True
+    outs = update_roster(recorded, roster_props(3, 0))
+
+    assert cluster.done == ["reset demo-worker-1 graceful", "delete demo-worker-1"]
+    assert outs["leaving"] == []
+
+
+def test_too_many_control_planes_are_refused_after_a_failed_run_as_well(
+    cluster: FakeCluster,
+) -> None:
+    with pytest.raises(OxideError, match="4 of 5 control planes would leave at once"):
+        update_roster(roster_props(5, 1), roster_props(1, 1))
+
+    assert cluster.done == []
 
 
 def test_another_location_is_refused_with_the_generation_as_the_way() -> None:

@@ -80,7 +80,8 @@ def test_where_a_type_is_sold_out_the_node_goes_on_with_its_old_one(
     assert server.status == "running"
     assert server.server_type.name == "cpx21"
     assert living.cluster.cordoned() == []
-    # Taken back or kept, the change is open.
+    # Taken back or kept, the change is open, and the preview tells it from where the node is.
+    assert outs["server_type"] == "cpx21"
     taken_back = living.props(NAME)
     assert living.preview(NodeProvider(), outs, taken_back)
     living.cluster.done.clear()
@@ -94,7 +95,7 @@ def test_a_lost_answer_is_on_record_and_the_next_run_starts_the_server(
     server.refusal = requests.ConnectionError("connection reset by peer")
     outs = _failed(living, "Hetzner")
     server.refusal = None
-    news = living.props(NAME, private_address="10.0.1.1")
+    news = living.props(NAME)
     assert living.preview(NodeProvider(), outs, news)
 
     NodeProvider().update(NAME, outs, news)
@@ -118,7 +119,7 @@ def test_a_server_that_a_cut_run_has_left_off_is_started(
     living.cluster.set_unschedulable(NAME, True)
     server.power_off()
     living.cluster.done.clear()
-    olds = living.props(NAME, private_address="10.0.1.1")
+    olds = living.props(NAME)
     NodeProvider().update(NAME, olds, {**olds, "server_type": "cpx31"})
 
     assert living.cluster.done == ["look up", f"power on {NAME}", f"uncordon {NAME}"]
@@ -129,7 +130,7 @@ def test_a_server_that_is_off_changes_its_type_without_a_drain(
 ) -> None:
     server.power_off()
     living.cluster.done.clear()
-    olds = living.props(NAME, private_address="10.0.1.1")
+    olds = living.props(NAME)
     NodeProvider().update(NAME, olds, {**olds, "server_type": "cpx31"})
 
     assert living.cluster.done == ["look up", "cpx21 -> cpx31", f"power on {NAME}"]

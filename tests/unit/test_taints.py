@@ -81,6 +81,13 @@ def test_the_last_taint_goes() -> None:
     assert api.taints == []
 
 
+def test_a_taint_that_is_there_already_is_not_doubled() -> None:
+    api = _Api(_taint("new", "of somebody"))
+    _replace(api, [_config()], _config(_taint("new", "ours")))
+
+    assert api.taints == [_taint("new", "ours")]
+
+
 def test_the_same_key_with_another_effect_is_another_taint() -> None:
     foreign = _taint("key", effect="NoExecute")
     api = _Api(foreign, _taint("key"))
