@@ -114,8 +114,8 @@ class RosterProvider(LifecycleProvider):
             let_leave(now, recorded=olds, props=news)
         except OxideError as error:
             # Some may have left: whoever sets the old number back gets them back.
-            began = [*now, *(olds.get("leaving") or ())]
-            record_failure(id_, {**olds, "leaving": [dict(node) for node in began]}, str(error))
+            began = {node["name"]: dict(node) for node in [*(olds.get("leaving") or ()), *now]}
+            record_failure(id_, {**olds, "leaving": list(began.values())}, str(error))
             raise
         return UpdateResult({**news, "superseded": [dict(node) for node in later], "leaving": []})
 

@@ -23,9 +23,10 @@ def replace(api: KubernetesApi, name: str, *, before: Iterable[str], after: str)
         OxideError: The Node object keeps changing, or the API does not answer.
     """
     new = taints_of(after)
-    old = [taint for config in before for taint in taints_of(config)]
-    if set(old) == set(new):
+    earlier = [taints_of(config) for config in before]
+    if all(set(taints) == set(new) for taints in earlier):
         return
+    old = [taint for taints in earlier for taint in taints]
     gone = {(key, effect) for key, _, effect in [*old, *new]}
     error: OxideError | None = None
     for _ in range(_ATTEMPTS):

@@ -1,5 +1,6 @@
 """A config change never moves a Kubernetes component to another version."""
 
+import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
@@ -48,6 +49,13 @@ def test_a_changed_registry_is_taken_over_with_the_running_version() -> None:
 
     found = _image(with_versions_of(live, wanted), "kubelet")
     assert found == "mirror.example.com:443/kubelet:v1.35.4"
+
+
+@pytest.mark.parametrize("component", SECTIONS)
+def test_every_component_keeps_its_version(component: str) -> None:
+    live, wanted = _config({component: "a/b:v1.35.4"}), _config({component: "a/b:v1.36.0"})
+
+    assert _image(with_versions_of(live, wanted), component) == "a/b:v1.35.4"
 
 
 def test_an_image_that_is_pinned_by_digest_is_taken_as_it_is() -> None:
