@@ -51,7 +51,7 @@ def ensure(here: Site, version: str, schematic: str | None) -> None:
     here.say("reboots")
     here.wait_booted(before)
     now = here.machine.version()
-    if now != version:
+    if now != version or (schematic is not None and schematic != _schematic(here)):
         here.finish()
         raise OxideError(
             f"{here.name} did not boot Talos {version} and has gone back to {now} by itself "

@@ -38,9 +38,12 @@ def routes(project: Project, accounting: Accounting) -> list[Route]:
         return JSONResponse(accounting.summary())
 
     async def faults(request: Request) -> Response:
-        if request.method == "GET":
-            return JSONResponse({"faults": [asdict(fault) for fault in project.faults.planned]})
         try:
+            if request.method == "GET":
+                planned = [asdict(fault) for fault in project.faults.planned]
+                if project.machines.exist:
+                    planned += await project.machines.fault("GET") or []
+                return JSONResponse({"faults": planned})
             if request.method == "DELETE":
                 project.faults.clear()
                 if project.machines.exist:

@@ -105,11 +105,11 @@ class Machines:
             await client.call("DELETE", f"/servers/{key}")
         self._locks.pop(key, None)
 
-    async def fault(self, method: str, body: dict[str, Any] | None = None) -> None:
-        """Plan or clear faults of machines."""
+    async def fault(self, method: str, body: dict[str, Any] | None = None) -> Any:
+        """List, plan or clear faults of machines."""
         if self._client is None:
             raise ActionFailed("unsupported_error", "there are no machines in this lab")
-        await self._client.call(method, "/faults", body)
+        return await self._client.call(method, "/faults", body)
 
     async def _put(self, client: NodeClient, key: int) -> None:
         server = self._store.get("server", key)

@@ -68,6 +68,8 @@ class FakeMachines:
             self.calls.append((method, path))
         parts = path.strip("/").split("/")
         if parts == ["faults"]:
+            if method == "GET":
+                return 200, self.faults
             self.faults = [*self.faults, body] if method == "POST" else []
             return 200, {}
         if parts == ["servers"]:

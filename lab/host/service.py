@@ -14,7 +14,7 @@ from subprocess import PIPE
 from typing import Any
 
 import grpc
-from google.protobuf import empty_pb2, json_format  # type: ignore[import-untyped]
+from google.protobuf import empty_pb2, json_format
 from pulumi.runtime._grpc_settings import _GRPC_CHANNEL_OPTIONS
 from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, language_pb2, language_pb2_grpc
 from pulumi.runtime.proto.plugin_pb2 import PluginInfo

@@ -77,6 +77,11 @@ func run() error {
 		return err
 	}
 
+	journal, err := machine.OpenJournal(*stateDir)
+	if err != nil {
+		return err
+	}
+
 	env := &machine.Env{
 		StateDir:      *stateDir,
 		BinDir:        *binDir,
@@ -84,6 +89,7 @@ func run() error {
 		BootTime:      time.Duration(*bootSeconds * float64(time.Second)),
 		Fabric:        fabric.New(*prefix),
 		Faults:        &machine.Faults{},
+		Journal:       journal,
 		NewAPI:        talosapi.New,
 	}
 	env.Clusters = machine.NewClusters(env)

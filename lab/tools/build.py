@@ -61,9 +61,13 @@ def remove_leftovers() -> None:
 
 
 def _built_name(one: Executable, tool: Tool, built: dict[str, Path]) -> str:
-    # `go build` names the file after the package's last element, which may be a module's name.
-    if one.file.name in built:
-        return one.file.name
+    # `go build` names the file after the package's last element that is no major version, or after the module.
+    last = next(
+        part for part in reversed(one.package.split("/")) if not re.fullmatch(r"v\d+", part)
+    )
+    for name in (one.file.name, last):
+        if name in built:
+            return name
     if len(built) == 1:
         return next(iter(built))
     raise InstallError(f"{tool.name}: {one.package} built nothing named {one.file.name}")

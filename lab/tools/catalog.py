@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from lab import paths
@@ -68,13 +68,19 @@ def pinned(tool: str, module: str) -> str:
 
 
 def kubernetes_version() -> str:
-    """The Kubernetes version whose control plane the lab has, with its v."""
+    """The newest Kubernetes version whose control plane the lab has, with its v."""
     return pinned("kubernetes", "k8s.io/kubernetes")
+
+
+def older_kubernetes_version() -> str:
+    """The version one minor below, from which clusters are upgraded, with its v."""
+    return pinned("kubernetes-1.34", "k8s.io/kubernetes")
 
 
 def catalog() -> list[Tool]:
     """Returns everything to install, in the order of installation."""
-    return [_pulumi(), _kubernetes(), _etcd(), _kwok(), *_own(), _talosctl(), _helm()]
+    older = _kubernetes("kubernetes-1.34")
+    return [_pulumi(), _newest_kubernetes(), _etcd(), _kwok(), *_own(), _talosctl(), _helm(), older]
 
 
 def _pulumi() -> Tool:
@@ -96,25 +102,11 @@ def _pulumi() -> Tool:
     )
 
 
-def _kubernetes() -> Tool:
-    version = kubernetes_version()
+def _kubernetes(name: str) -> Tool:
+    """The control plane of the version that a module pins."""
+    version = pinned(name, "k8s.io/kubernetes")
     exact = parse_version(version) or (0, 0, 0)
     major, minor, _ = exact
-    control_plane = [
-        Executable(
-            package=f"k8s.io/kubernetes/cmd/{name}",
-            file=paths.KUBERNETES / version / name,
-            version_arguments=("--version",),
-            fits=lambda found: found == exact,
-        )
-        for name in ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
-    ]
-    kubectl = Executable(
-        package="k8s.io/kubernetes/cmd/kubectl",
-        file=paths.BIN / "kubectl",
-        version_arguments=("version", "--client"),
-        fits=lambda found: found[0] == major and abs(found[1] - minor) <= 1,
-    )
     stamp: dict[str, str] = {}
     # Without these, clients cannot parse the server's version.
     for package in ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version"):
@@ -125,12 +117,32 @@ def _kubernetes() -> Tool:
             f"{package}.gitTreeState": "clean",
         }
     return Tool(
-        name="kubernetes",
+        name=name,
         version=version,
-        module=_TOOLS / "kubernetes",
-        executables=[*control_plane, kubectl],
+        module=_TOOLS / name,
+        executables=[
+            Executable(
+                package=f"k8s.io/kubernetes/cmd/{component}",
+                file=paths.KUBERNETES / version / component,
+                version_arguments=("--version",),
+                fits=lambda found: found == exact,
+            )
+            for component in ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
+        ],
         stamp=stamp,
     )
+
+
+def _newest_kubernetes() -> Tool:
+    tool = _kubernetes("kubernetes")
+    major, minor, _ = parse_version(tool.version) or (0, 0, 0)
+    kubectl = Executable(
+        package="k8s.io/kubernetes/cmd/kubectl",
+        file=paths.BIN / "kubectl",
+        version_arguments=("version", "--client"),
+        fits=lambda found: found[0] == major and abs(found[1] - minor) <= 1,
+    )
+    return replace(tool, executables=[*tool.executables, kubectl])
 
 
 def _etcd() -> Tool:
@@ -144,7 +156,13 @@ def _etcd() -> Tool:
                 file=paths.BIN / "etcd",
                 version_arguments=("--version",),
                 fits=lambda found: found[:2] == (3, 6),
-            )
+            ),
+            Executable(
+                package="go.etcd.io/etcd/etcdutl/v3",
+                file=paths.BIN / "etcdutl",
+                version_arguments=("version",),
+                fits=lambda found: found[:2] == (3, 6),
+            ),
         ],
     )
 

@@ -4,13 +4,16 @@ import json
 import os
 import re
 import subprocess
+import sys
+import time
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from hcloud import Client
 
+from lab import orphans
 from lab.instance import Lab
 
 _SUMMARY = re.compile(
@@ -18,6 +21,9 @@ _SUMMARY = re.compile(
 )
 
 TRACEBACK = "Traceback (most recent call last)"
+
+SERVER = "hcloud:index/server:Server"
+NODE = "pulumi-python:dynamic/oxide:Node"
 
 
 class Run:
@@ -110,14 +116,16 @@ class Stack:
             if step["op"] != "same"
         )
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """Start a command in a process group of its own, to be interrupted."""
+    def start(
+        self, *arguments: str, output: int | IO[str] = subprocess.PIPE
+    ) -> subprocess.Popen[str]:
+        """Start a command in a process group of its own, to be interrupted; it writes to `output`."""
         return subprocess.Popen(
             ["pulumi", "--non-interactive", "--color=never", *arguments],
             cwd=self.project,
             env=self.env,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdout=output,
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
@@ -164,6 +172,61 @@ class Stack:
                 c["type"] == "Ready" and c["status"] == "True" for c in node["status"]["conditions"]
             )
         )
+
+    def members(self, via: str = "10.0.0.11") -> list[str]:
+        """
+        Names of etcd's voting members, sorted.
+
+        Args:
+            via: Private address of the control plane that is asked.
+        """
+        head, *rows = self.talosctl("-n", via, "etcd", "members").splitlines()
+        name = slice(head.index("HOSTNAME"), head.index("PEER URLS"))
+        return sorted(row[name].strip() for row in rows if row.split()[-1] == "false")
+
+    def agreed(self) -> list[str]:
+        """Names of the nodes on which Hetzner, etcd, Kubernetes and the state agree; fails where they do not."""
+        labelled = self.cloud.servers.get_all(label_selector=f"cluster={self.name}")
+        servers = sorted(server.name for server in labelled)
+        control_planes = [s.name for s in labelled if s.labels["role"] == "control-plane"]
+        resources = self.resources()
+        assert _named(resources, SERVER, "name") == servers
+        assert _named(resources, NODE, "node_name") == servers
+        nodes = self.nodes()
+        assert sorted(nodes) == servers
+        assert self.ready_nodes() == servers
+        assert [n for n in servers if nodes[n]["spec"].get("unschedulable")] == []
+        assert self.members() == sorted(control_planes)
+        return servers
+
+    def apply(self, *objects: Mapping[str, object]) -> None:
+        """`kubectl apply` of these objects."""
+        file = self.project / "objects.json"
+        file.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)}))
+        self.kubectl("apply", "-f", str(file))
+
+    def recover(self) -> Run:
+        """The recovery command, as after a killed engine."""
+        done = subprocess.run(
+            [sys.executable, "-m", "oxide_components.recover", "--yes"],
+            cwd=self.project,
+            env=self.env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=900,
+            check=False,
+        )
+        self.log += done.stdout
+        return Run(done.returncode, done.stdout)
+
+    def helpers_left(self, within: float) -> list[str]:
+        """What still runs of an engine that is gone after some seconds; returns early once nothing does."""
+        deadline = time.monotonic() + within
+        while (left := orphans.find(self.lab.home)) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        return [" ".join(process.command) for process in left]
 
     @property
     def cloud(self) -> Client:
@@ -223,3 +286,7 @@ class Stack:
         )
         assert done.returncode == 0, f"{tool} {' '.join(arguments)}: {done.stderr}"
         return done.stdout
+
+
+def _named(resources: list[dict[str, Any]], kind: str, key: str) -> list[str]:
+    return sorted(r["outputs"][key] for r in resources if r["type"] == kind)

@@ -134,11 +134,13 @@ def test_five_workers_add_exactly_three_servers_and_their_nodes(life: Stack) -> 
 
     added = sorted(urn.rsplit("::", 1)[-1] for urn in after.keys() - before.keys())
     assert added == sorted(
-        [f"worker-{i}" for i in (3, 4, 5)] + [f"node-life-worker-{i}" for i in (3, 4, 5)]
+        f"{kind}-{i}"
+        for kind in ("worker", "node-life-worker", "config-life-worker")
+        for i in (3, 4, 5)
     )
     assert {urn: after.get(urn) for urn in before} == before
     # The roster is the list of nodes.
-    assert run.changes == {"created": 6, "updated": 1}
+    assert run.changes == {"created": 9, "updated": 1}
     assert len(life.ready_nodes()) == 8
 
 

@@ -43,7 +43,7 @@ def found(home: Path) -> set[str]:
 
 def wait_for(name: str, home: Path) -> None:
     """Waits until the shell has become the program."""
-    for _ in range(200):
+    for _ in range(2000):
         if any(
             one.command and Path(one.command[0]).name == name
             for one in procfs.everything()

@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/google/uuid"
 
@@ -22,10 +24,12 @@ func (f *Fleet) Handler() http.Handler {
 	mux.HandleFunc("GET /servers", f.list)
 	mux.HandleFunc("GET /servers/{id}", f.withMachine(func(w http.ResponseWriter, _ *http.Request, m *machine.Machine) { reply(w, m.Status()) }))
 	mux.HandleFunc("GET /servers/{id}/events", f.withMachine(func(w http.ResponseWriter, _ *http.Request, m *machine.Machine) { reply(w, m.Log()) }))
+	mux.HandleFunc("GET /events", f.events)
 	mux.HandleFunc("PUT /servers/{id}", f.declare)
 	mux.HandleFunc("DELETE /servers/{id}", f.remove)
 	mux.HandleFunc("POST /servers/{id}/actions/{action}", f.withMachine(act))
 	mux.HandleFunc("POST /faults", f.addFault)
+	mux.HandleFunc("GET /faults", func(w http.ResponseWriter, _ *http.Request) { reply(w, f.env.Faults.All()) })
 	mux.HandleFunc("DELETE /faults", func(w http.ResponseWriter, _ *http.Request) {
 		f.env.Faults.Clear()
 		reply(w, map[string]string{})
@@ -126,7 +130,7 @@ func act(w http.ResponseWriter, r *http.Request, m *machine.Machine) {
 	case "poweroff":
 		err = m.PowerOff()
 	case "reset":
-		err = m.Restart(true)
+		err = m.Restart(true, "")
 	case "reboot", "shutdown":
 		boot := m.Boot()
 		if boot == nil || !boot.Answers() {
@@ -161,21 +165,30 @@ func (f *Fleet) addFault(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 
-	switch fault.Kind {
-	case machine.FaultSlowBoot, machine.FaultNeverBoots:
-		f.env.Faults.Add(fault)
-	case machine.FaultDead:
+	switch {
+	case !slices.Contains(machine.FaultKinds, fault.Kind):
+		refuse(w, http.StatusUnprocessableEntity, "no fault of kind %q (there are %s)", fault.Kind, strings.Join(machine.FaultKinds, ", "))
+
+		return
+	case fault.Server == "":
+		refuse(w, http.StatusUnprocessableEntity, "fault %s needs the name of a server, or * for all", fault.Kind)
+
+		return
+	case fault.Kind == machine.FaultDead:
 		for _, m := range f.All() {
 			if fault.Server == "*" || fault.Server == m.Hardware().Name {
 				m.Die()
 			}
 		}
 	default:
-		refuse(w, http.StatusUnprocessableEntity, "no fault of kind %q (there are %s, %s, %s)", fault.Kind,
-			machine.FaultSlowBoot, machine.FaultNeverBoots, machine.FaultDead)
-
-		return
+		f.env.Faults.Add(fault)
 	}
 
 	reply(w, map[string]string{})
+}
+
+// events shows the journal; ?after=ORDER leaves out what is known already.
+func (f *Fleet) events(w http.ResponseWriter, r *http.Request) {
+	after, _ := strconv.ParseInt(r.URL.Query().Get("after"), 10, 64) //nolint:errcheck // all without a number
+	reply(w, f.env.Journal.All(after))
 }

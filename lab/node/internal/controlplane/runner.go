@@ -11,6 +11,9 @@ import (
 // restartDelay is the pause before an ended component is started again.
 const restartDelay = 3 * time.Second
 
+// readyDelay is how long a component without a probe here runs before its pod counts as ready.
+const readyDelay = 2 * time.Second
+
 // stopGrace is how long a component may take to end by itself.
 const stopGrace = 2 * time.Second
 
@@ -111,17 +114,11 @@ func (r *Runner) keep(ctx context.Context, c *component) {
 				Env: []string{"GOGC=200"},
 			})
 			if err == nil {
-				r.Changed(c.command.Component, true, nil)
-
-				select {
-				case <-p.Done():
-					err = p.Err()
-				case <-ctx.Done():
-					p.Stop(stopGrace)
-					r.Changed(c.command.Component, false, nil)
-
+				if !r.watch(ctx, c, p) {
 					return
 				}
+
+				err = p.Err()
 			}
 		}
 
@@ -135,6 +132,31 @@ func (r *Runner) keep(ctx context.Context, c *component) {
 		case <-time.After(restartDelay):
 		case <-ctx.Done():
 			return
+		}
+	}
+}
+
+// watch reports a running component until it ends; false if it was stopped.
+func (r *Runner) watch(ctx context.Context, c *component, p *process.Process) bool {
+	delay := readyDelay
+	if c.command.Component == APIServer {
+		// Its readiness is asked for.
+		delay = 0
+	}
+
+	ready := time.After(delay)
+
+	for {
+		select {
+		case <-ready:
+			r.Changed(c.command.Component, true, nil)
+		case <-p.Done():
+			return true
+		case <-ctx.Done():
+			p.Stop(stopGrace)
+			r.Changed(c.command.Component, false, nil)
+
+			return false
 		}
 	}
 }

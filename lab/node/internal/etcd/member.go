@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
@@ -93,6 +94,26 @@ func (m *Member) Start(initialCluster, state string) (*process.Process, error) {
 	}
 
 	return process.Start(process.Spec{Path: m.Binary, Args: flags, LogFile: m.LogFile})
+}
+
+// Restore makes the data of a cluster of this member alone from a snapshot. utility is etcdutl.
+func (m *Member) Restore(ctx context.Context, utility, snapshot string, skipHash bool) error {
+	arguments := []string{
+		"snapshot", "restore", snapshot, "--name=" + m.Name, "--data-dir=" + m.DataDir,
+		"--initial-cluster=" + m.Name + "=" + m.PeerURL(), "--initial-advertise-peer-urls=" + m.PeerURL(),
+	}
+	if skipHash {
+		arguments = append(arguments, "--skip-hash-check")
+	}
+
+	output, err := exec.CommandContext(ctx, utility, arguments...).CombinedOutput()
+	if err != nil {
+		lines := strings.Split(strings.TrimSpace(string(output)), "\n")
+
+		return errors.Join(fmt.Errorf("%w: %s", err, lines[len(lines)-1]), os.RemoveAll(m.DataDir))
+	}
+
+	return nil
 }
 
 // Client connects to members by their wire addresses.

@@ -11,7 +11,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/fields"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
@@ -73,11 +72,18 @@ type Kubelet struct {
 	// Report gets the state for `talosctl service kubelet` and the reason why the node does not join; healthy is true
 	// once the Node is registered.
 	Report func(healthy bool, message string)
+	// ReportSpec gets the reason why labels, annotations and taints of the config do not reach the Node; empty once they do.
+	ReportSpec func(message string)
+	// Observe gets what others do to the Node and its pods.
+	Observe func(event, detail string)
 
 	client     kubernetes.Interface
 	pods       cache.Store
+	podsSynced func() bool
 	wake       chan struct{}
 	cniReady   bool
+	restarts   restarts
+	nextSpec   time.Time
 	lastStatus time.Time
 	lastReady  corev1.ConditionStatus
 	lastLease  time.Time
@@ -105,6 +111,13 @@ func (k *Kubelet) Wake() {
 // New makes a kubelet.
 func New(access Access, dir string) *Kubelet {
 	return &Kubelet{Access: access, Dir: dir, wake: make(chan struct{}, 1)}
+}
+
+// Inherit takes over what outlives a kubelet's process: the containers and the pod network. nil is fine.
+func (k *Kubelet) Inherit(previous *Kubelet) {
+	if previous != nil {
+		k.cniReady, k.restarts = previous.cniReady, previous.restarts
+	}
 }
 
 // Run joins the cluster and works until ctx ends.
@@ -140,47 +153,10 @@ func (k *Kubelet) run(ctx context.Context) error {
 	name := k.Settings().NodeName
 	api := k.client.CoreV1().RESTClient()
 
-	k.pods = k.watch(ctx, cache.NewListWatchFromClient(api, "pods", "", fields.OneTermEqualSelector("spec.nodeName", name)), &corev1.Pod{}, nil)
-	k.watch(ctx, cache.NewListWatchFromClient(api, "nodes", "", fields.OneTermEqualSelector("metadata.name", name)), &corev1.Node{},
-		func(node *corev1.Node) {
-			k.mu.Lock()
-			defer k.mu.Unlock()
-
-			k.node = node
-		})
+	k.watchPods(ctx, cache.NewListWatchFromClient(api, "pods", "", fields.OneTermEqualSelector("spec.nodeName", name)))
+	k.watchNode(ctx, cache.NewListWatchFromClient(api, "nodes", "", fields.OneTermEqualSelector("metadata.name", name)))
 
 	return k.loop(ctx)
-}
-
-// watch follows objects and wakes the loop at each change. seen gets each Node, or nil when it is gone.
-func (k *Kubelet) watch(ctx context.Context, source cache.ListerWatcher, kind runtime.Object, seen func(*corev1.Node)) cache.Store {
-	changed := func(object any) {
-		if node, ok := object.(*corev1.Node); ok && seen != nil {
-			seen(node)
-		}
-
-		k.Wake()
-	}
-
-	store, controller := cache.NewInformerWithOptions(cache.InformerOptions{
-		ListerWatcher: source,
-		ObjectType:    kind,
-		Handler: cache.ResourceEventHandlerFuncs{
-			AddFunc:    changed,
-			UpdateFunc: func(_, object any) { changed(object) },
-			DeleteFunc: func(any) {
-				if seen != nil {
-					seen(nil)
-				}
-
-				k.Wake()
-			},
-		},
-	})
-
-	go controller.RunWithContext(ctx)
-
-	return store
 }
 
 func (k *Kubelet) loop(ctx context.Context) error {
@@ -244,7 +220,9 @@ func (k *Kubelet) sync(ctx context.Context) error {
 		return err
 	}
 
-	return k.syncSpec(ctx, node)
+	k.applySpec(ctx, node)
+
+	return nil
 }
 
 func sleep(ctx context.Context, d time.Duration) {

@@ -61,11 +61,17 @@ func podCondition(pod *corev1.Pod, kind corev1.PodConditionType) corev1.Conditio
 // syncPods lets pods start or be torn down. Host network pods start at once, others once the network plugin runs; a
 // plugin that ran once has left its configuration on the node, so the node stays ready when its pod is replaced.
 func (k *Kubelet) syncPods(ctx context.Context) error {
+	if err := k.restartPods(ctx); err != nil || !k.restarts.listed {
+		return err
+	}
+
 	pods := k.pods.List()
 
 	for _, object := range pods {
 		pod := object.(*corev1.Pod) //nolint:errcheck,forcetypeassert // the store holds nothing else
-		if pod.DeletionTimestamp == nil && isNetworkPlugin(pod) && podCondition(pod, corev1.PodReady) == corev1.ConditionTrue {
+		_, waits := k.restarts.due[pod.UID]
+
+		if !waits && pod.DeletionTimestamp == nil && isNetworkPlugin(pod) && podCondition(pod, corev1.PodReady) == corev1.ConditionTrue {
 			k.cniReady = true
 		}
 	}

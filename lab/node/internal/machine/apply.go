@@ -4,9 +4,12 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	machineapi "github.com/siderolabs/talos/pkg/machinery/api/machine"
+	"github.com/siderolabs/talos/pkg/machinery/config"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -16,24 +19,65 @@ import (
 // defaultTryTimeout is after how long a config that is only tried is taken back.
 const defaultTryTimeout = time.Minute
 
+// errApplyFault is what a node answers while a planned fault says so.
+var errApplyFault = status.Error(codes.Internal, "error writing machine config: write /system/state/config.yaml: input/output error (planned fault)")
+
+// applyState lets one config be applied at a time, and none after one that reboots the node.
+type applyState struct {
+	busy    sync.Mutex
+	reboots atomic.Bool
+}
+
 // Apply takes a new machine config as Talos 1.13 does: at once where every change allows that, else after a reboot.
-func (b *Boot) Apply(request *machineapi.ApplyConfigurationRequest) (*machineapi.ApplyConfiguration, error) {
-	if code, err := b.Unlocked(); err != nil {
-		return nil, status.Error(code, err.Error())
+func (b *Boot) Apply(ctx context.Context, request *machineapi.ApplyConfigurationRequest) (*machineapi.ApplyConfiguration, error) {
+	asked := strings.ToLower(strings.ReplaceAll(request.Mode.String(), "_", "-"))
+	if request.DryRun {
+		asked += " dry run"
 	}
 
-	cfg, warnings, err := machineconfig.Load(request.Data)
+	reply, then, err := b.apply(ctx, request)
 	if err != nil {
-		return nil, status.Error(codes.InvalidArgument, err.Error())
+		// The rest of the text is a diff that may show secrets.
+		reason, _, _ := strings.Cut(status.Convert(err).Message(), "\n")
+		b.machine.Note(EventApply, "%s: refused: %s", asked, reason)
+
+		return nil, err
 	}
 
-	maintenance := b.Maintenance()
-	if cfg.RawV1Alpha1() == nil {
-		return nil, status.Error(codes.InvalidArgument,
-			"the applied machine configuration doesn't contain v1alpha1 config, did you mean to patch the machine config instead?")
+	outcome, _, _ := strings.Cut(strings.TrimPrefix(reply.ModeDetails, "Dry run summary:\n"), "\n")
+	outcome, _, _ = strings.Cut(outcome, ":")
+	b.machine.Note(EventApply, "%s: %s", asked, outcome)
+	then()
+
+	return reply, nil
+}
+
+// apply returns what is left to do once the caller has its answer.
+func (b *Boot) apply(ctx context.Context, request *machineapi.ApplyConfigurationRequest) (reply *machineapi.ApplyConfiguration, then func(), err error) {
+	if !b.applying.busy.TryLock() {
+		return nil, nil, status.Error(codes.FailedPrecondition, "another apply configuration is already in progress")
+	}
+	defer b.applying.busy.Unlock()
+
+	if b.applying.reboots.Load() {
+		return nil, nil, status.Error(codes.FailedPrecondition,
+			"configuration was already applied and node is rebooting, cannot apply more configuration changes until next reboot")
 	}
 
-	mode := request.Mode
+	if !request.DryRun && b.env.Faults.Take(b.machine.Hardware().Name, FaultApplyFails) {
+		return nil, nil, errApplyFault
+	}
+
+	if request.Mode != machineapi.ApplyConfigurationRequest_TRY {
+		b.keepConfig()
+	}
+
+	cfg, warnings, err := machineconfig.Check(ctx, request.Data, b.State)
+	if err != nil {
+		return nil, nil, status.Error(codes.InvalidArgument, err.Error())
+	}
+
+	maintenance, mode := b.Maintenance(), request.Mode
 	if maintenance && mode == machineapi.ApplyConfigurationRequest_REBOOT {
 		mode = machineapi.ApplyConfigurationRequest_NO_REBOOT
 	}
@@ -50,7 +94,7 @@ func (b *Boot) Apply(request *machineapi.ApplyConfigurationRequest) (*machineapi
 	switch mode {
 	case machineapi.ApplyConfigurationRequest_TRY, machineapi.ApplyConfigurationRequest_NO_REBOOT:
 		if err := immediate(); err != nil {
-			return nil, status.Error(codes.InvalidArgument, err.Error())
+			return nil, nil, status.Error(codes.InvalidArgument, err.Error())
 		}
 
 		details = "Applied configuration without a reboot"
@@ -66,58 +110,67 @@ func (b *Boot) Apply(request *machineapi.ApplyConfigurationRequest) (*machineapi
 		}
 	case machineapi.ApplyConfigurationRequest_REBOOT:
 	default:
-		return nil, fmt.Errorf("incorrect mode '%s' specified for the apply config call", mode)
+		return nil, nil, fmt.Errorf("incorrect mode '%s' specified for the apply config call", mode)
 	}
 
 	if request.DryRun {
-		diff := "Config diff:\n\nNo current config."
-		if current := b.Config(); current != nil {
-			if diff, err = machineconfig.Diff(current, cfg); err != nil {
-				return nil, fmt.Errorf("failed to generate diff: %w", err)
-			}
+		diff, err := machineconfig.Diff(b.Config(), cfg)
+		if err != nil {
+			return nil, nil, fmt.Errorf("failed to generate diff: %w", err)
 		}
 
 		return &machineapi.ApplyConfiguration{
 			Mode: mode, ModeDetails: fmt.Sprintf("Dry run summary:\n%s (skipped in dry-run).\n%s", details, diff),
-		}, nil
+		}, func() {}, nil
 	}
 
+	note, then, err := b.take(request, mode, cfg)
+	if err != nil {
+		return nil, nil, err
+	}
+
+	return &machineapi.ApplyConfiguration{Mode: mode, Warnings: warnings, ModeDetails: details + note + reason}, then, nil
+}
+
+// take puts an accepted config into force in the given mode.
+func (b *Boot) take(request *machineapi.ApplyConfigurationRequest, mode machineapi.ApplyConfigurationRequest_Mode, cfg config.Provider) (note string, then func(), err error) {
 	if mode == machineapi.ApplyConfigurationRequest_TRY {
 		timeout := defaultTryTimeout
 		if request.TryModeTimeout != nil {
 			timeout = request.TryModeTimeout.AsDuration()
 		}
 
-		details += "\nThe config is applied in 'try' mode and will be automatically reverted back in " + timeout.String()
 		b.try(timeout)
-	} else {
-		b.keepConfig()
 
-		if err := b.machine.disk().SetConfig(request.Data); err != nil {
-			return nil, err
-		}
+		return "\nThe config is applied in 'try' mode and will be automatically reverted back in " + timeout.String(),
+			func() { b.setConfig(cfg, request.Data) }, nil
 	}
 
-	b.machine.Note("config accepted", "mode %s", strings.ToLower(mode.String()))
+	if err := b.machine.disk().SetConfig(request.Data); err != nil {
+		return "", nil, err
+	}
+
+	b.setPersistent(cfg)
 
 	switch {
+	case b.Maintenance():
+		return "", func() { go b.leaveMaintenance() }, nil
 	case mode == machineapi.ApplyConfigurationRequest_REBOOT:
-		b.Reboot("", false)
-	case mode == machineapi.ApplyConfigurationRequest_STAGED && !maintenance:
-	case maintenance:
-		go b.leaveMaintenance()
-	default:
-		b.setConfig(cfg, request.Data)
-	}
+		b.applying.reboots.Store(true)
 
-	return &machineapi.ApplyConfiguration{Mode: mode, Warnings: warnings, ModeDetails: details + reason}, nil
+		return "", func() { b.Reboot("", false) }, nil
+	case mode == machineapi.ApplyConfigurationRequest_NO_REBOOT:
+		return "", func() { b.setConfig(cfg, request.Data) }, nil
+	default:
+		return "", func() {}, nil
+	}
 }
 
 // leaveMaintenance goes on with the first config; the API closes and opens again with certificates, as at a boot.
 func (b *Boot) leaveMaintenance() {
 	pause(context.Background(), eventPause)
 
-	if err := b.machine.Restart(false); err != nil {
+	if err := b.machine.Restart(false, ""); err != nil {
 		b.machine.Note("boot", "%s", err)
 	}
 }
@@ -149,10 +202,11 @@ func (b *Boot) keepConfig() {
 	}
 }
 
-// ConfigData is the active config as it was applied.
-func (b *Boot) ConfigData() []byte {
+// setPersistent records the config on the disk, which the next boot starts with.
+func (b *Boot) setPersistent(cfg config.Provider) {
 	b.mu.Lock()
-	defer b.mu.Unlock()
+	b.persistent = cfg
+	b.mu.Unlock()
 
-	return b.configData
+	b.changed.Notify()
 }

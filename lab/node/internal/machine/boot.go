@@ -22,7 +22,9 @@ type Boot struct {
 	machine *Machine
 	env     *Env
 	// ID is the boot id that changes at every boot.
-	ID        string
+	ID string
+	// cause is the sequence that this boot ends; empty for a power switch.
+	cause     string
 	Started   time.Time
 	Installed Installed
 	State     state.State
@@ -35,21 +37,29 @@ type Boot struct {
 	changed Signal
 	api     API
 
-	mu            sync.Mutex
-	config        config.Provider
-	configData    []byte
-	serving       bool
-	maintenance   bool
-	stage         runtime.MachineStage
-	bootDone      bool
-	busy          string
-	waiting       map[string]string
-	joined        bool
-	kubelet       *kubelet.Kubelet
-	rollback      *time.Timer
-	kmsg          []string
-	cordoned      bool
-	writtenConfig string
+	mu         sync.Mutex
+	config     config.Provider
+	configData []byte
+	// persistent is the config on the disk; it is ahead of config after a staged one, and behind while one is tried.
+	persistent  config.Provider
+	serving     bool
+	maintenance bool
+	stage       runtime.MachineStage
+	bootDone    bool
+	busy        string
+	waiting     map[string]string
+	// pulled are the installer images in the container store.
+	pulled  map[string]bool
+	joined  bool
+	kubelet *kubelet.Kubelet
+	// kubeletRestarts counts the restarts that the API was asked for.
+	kubeletRestarts int
+	rollback        *time.Timer
+	kmsg            []string
+	cordoned        bool
+	written         [2]config.Provider
+
+	applying applyState
 
 	certs apiCerts
 	etcd  etcdService
@@ -59,7 +69,7 @@ type Boot struct {
 func newBoot(m *Machine) *Boot {
 	b := &Boot{
 		machine: m, env: m.env, ID: uuid.NewString(), Started: time.Now(), Events: &Events{},
-		stage: runtime.MachineStageBooting, waiting: map[string]string{},
+		stage: runtime.MachineStageBooting, waiting: map[string]string{}, pulled: map[string]bool{},
 	}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	b.Services = &Services{events: b.Events, changed: b.changed.Notify, all: map[string]*Service{}}
@@ -118,10 +128,21 @@ func (b *Boot) bootUp(ctx context.Context) {
 
 	delay, never := b.env.Faults.Boot(hw.Name)
 	if never {
-		m.Note("boot", "fault: this boot never ends")
+		m.Note(EventFault, "this boot never ends")
 		m.setStage(StageBooting, "fault: this boot never ends")
 
 		return
+	}
+
+	if wait := b.env.Faults.Hangs(hw.Name); wait != nil {
+		m.Note(EventFault, "this boot hangs until the fault is cleared or the power is cycled")
+		m.setStage(StageBooting, "fault: this boot hangs until the fault is cleared or the power is cycled")
+
+		if !wait(ctx) {
+			return
+		}
+
+		m.setStage(StageBooting, "")
 	}
 
 	if !pause(ctx, b.env.BootTime+delay) {
@@ -130,6 +151,12 @@ func (b *Boot) bootUp(ctx context.Context) {
 
 	installed, err := m.disk().Installed(hw.Image)
 	if err != nil {
+		m.setStage(StageSilent, err.Error())
+
+		return
+	}
+
+	if installed, err = b.fallBack(installed); err != nil {
 		m.setStage(StageSilent, err.Error())
 
 		return
@@ -222,6 +249,7 @@ func (b *Boot) configure(cfg config.Provider, data []byte) {
 	b.maintenance, b.stage = false, runtime.MachineStageBooting
 	b.mu.Unlock()
 
+	b.setPersistent(cfg)
 	b.setConfig(cfg, data)
 	b.machine.setStage(StageRunning, "")
 	b.sequence("boot", machineapi.SequenceEvent_START)
@@ -312,13 +340,13 @@ func (b *Boot) API() API { return b.api }
 // LogFile is the log of a child process.
 func (b *Boot) LogFile(name string) string { return filepath.Join(b.logDir(), name+".log") }
 
-// RestartService starts a service anew as far as that has an effect in the lab.
-func (b *Boot) RestartService(id string) {
-	b.machine.Note("service", "restart of %s", id)
+// RestartKubelet starts the kubelet anew.
+func (b *Boot) RestartKubelet() {
+	b.mu.Lock()
+	b.kubeletRestarts++
+	b.mu.Unlock()
 
-	if id == "etcd" {
-		b.etcd.halt()
-	}
+	b.changed.Notify()
 }
 
 // Answers tells whether the system listens to its power buttons.

@@ -18,11 +18,18 @@ type Disk struct{ dir string }
 type Installed struct {
 	OS           string `json:"os"`
 	TalosVersion string `json:"talos_version"`
-	// Schematic is the Image Factory id of the installer; empty for the image's own.
+	// Schematic is the Image Factory id of the installer.
 	Schematic string `json:"schematic"`
 	// NodeID is the identity that Talos keeps on STATE.
 	NodeID string `json:"node_id"`
+	// Fallback is the system in the other slot of the boot loader; nil before the first upgrade.
+	Fallback *Installed `json:"fallback,omitempty"`
+	// Unproven is set from an upgrade until the new system has booted.
+	Unproven bool `json:"unproven,omitempty"`
 }
+
+// vanillaSchematic is the Image Factory id of a system without extensions or extra kernel arguments.
+const vanillaSchematic = "376567988ad370138ad8b2698212367b8edcb69b5fd68c80be1f2ec7d603b4ba"
 
 func (d Disk) path(parts ...string) string {
 	return filepath.Join(append([]string{d.dir}, parts...)...)
@@ -39,7 +46,7 @@ func (d Disk) Installed(image hardware.Image) (Installed, error) {
 
 	data, err := os.ReadFile(d.path("installed.json"))
 	if errors.Is(err, os.ErrNotExist) {
-		installed = Installed{OS: image.OS, TalosVersion: image.TalosVersion, NodeID: uuid.NewString()}
+		installed = Installed{OS: image.OS, TalosVersion: image.TalosVersion, Schematic: vanillaSchematic, NodeID: uuid.NewString()}
 
 		return installed, d.Install(installed)
 	}

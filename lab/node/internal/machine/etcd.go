@@ -20,8 +20,10 @@ type etcdService struct {
 	mu        sync.Mutex
 	process   *process.Process
 	bootstrap bool
-	stopped   bool
-	hard      bool
+	// fromSnapshot is set while a bootstrap starts from the uploaded snapshot.
+	fromSnapshot, skipHash bool
+	stopped                bool
+	hard                   bool
 }
 
 func (e *etcdService) isRunning() bool {
@@ -194,12 +196,17 @@ func (b *Boot) startEtcd(ctx context.Context) (learner uint64, p *process.Proces
 
 	if !member.HasData() {
 		b.etcd.mu.Lock()
-		bootstrap := b.etcd.bootstrap
+		bootstrap, fromSnapshot, skipHash := b.etcd.bootstrap, b.etcd.fromSnapshot, b.etcd.skipHash
 		b.etcd.mu.Unlock()
 
-		if bootstrap {
+		switch {
+		case bootstrap && fromSnapshot:
+			if err := b.recoverEtcd(ctx, skipHash); err != nil {
+				return 0, nil, err
+			}
+		case bootstrap:
 			initial, state = member.Name+"="+member.PeerURL(), "new"
-		} else {
+		default:
 			state = "existing"
 
 			b.Services.Set("etcd", ServicePreparing, "Running pre state")
@@ -213,7 +220,7 @@ func (b *Boot) startEtcd(ctx context.Context) (learner uint64, p *process.Proces
 				return 0, nil, fmt.Errorf("failed to build initial etcd cluster: %w", err)
 			}
 
-			b.machine.Note("join", "etcd member %016x added as learner", learner)
+			b.machine.Note(EventEtcdJoin, "member %016x added as learner", learner)
 		}
 	}
 
@@ -231,7 +238,7 @@ func (b *Boot) promoteEtcd(ctx context.Context, id uint64) {
 		}
 
 		if err == nil {
-			b.machine.Note("join", "etcd member %016x promoted", id)
+			b.machine.Note(EventEtcdJoin, "member %016x promoted", id)
 
 			return
 		}
@@ -256,20 +263,19 @@ func (b *Boot) checkEtcd(ctx context.Context) {
 	}
 }
 
-// Bootstrap founds a cluster on this node, unless it has data of one.
-func (b *Boot) Bootstrap() bool {
-	if b.Etcd().HasData() {
-		return false
-	}
-
+// Bootstrap founds a cluster on this node, which has no data of one: an empty one, or the one of the uploaded snapshot.
+func (b *Boot) Bootstrap(fromSnapshot, skipHash bool) {
 	b.etcd.mu.Lock()
-	b.etcd.bootstrap, b.etcd.stopped = true, false
+	b.etcd.bootstrap, b.etcd.fromSnapshot, b.etcd.skipHash, b.etcd.stopped = true, fromSnapshot, skipHash, false
 	b.etcd.mu.Unlock()
 
-	b.machine.Note("bootstrap", "etcd founds a cluster")
-	b.changed.Notify()
+	how := "etcd founds a cluster"
+	if fromSnapshot {
+		how += " from a snapshot"
+	}
 
-	return true
+	b.machine.Note(EventBootstrap, "%s", how)
+	b.changed.Notify()
 }
 
 // EtcdLeft tells whether the member was stopped for good in this boot.
@@ -288,7 +294,7 @@ func (b *Boot) DropEtcd() error {
 
 	b.etcd.halt()
 	b.Services.Set("etcd", ServiceFinished, "Service finished successfully")
-	b.machine.Note("leave", "etcd member left the cluster")
+	b.machine.Note(EventEtcdLeave, "the member has left and its data is removed")
 	b.waitsFor("etcd", "")
 
 	return os.RemoveAll(b.Etcd().DataDir)

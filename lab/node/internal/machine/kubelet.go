@@ -3,10 +3,10 @@ package machine
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"maps"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/siderolabs/talos/pkg/machinery/config/config"
 	"github.com/siderolabs/talos/pkg/machinery/constants"
@@ -15,6 +15,9 @@ import (
 	"github.com/oxide-lab/node/internal/kubelet"
 	"github.com/oxide-lab/node/internal/machineconfig"
 )
+
+// kubeletStart is how long a kubelet takes to start anew.
+const kubeletStart = time.Second
 
 // clusterKey tells Kubernetes clusters apart: by their CA.
 func clusterKey(cfg config.Config) string {
@@ -41,19 +44,8 @@ func (b *Boot) runKubelet(ctx context.Context) {
 			b.Services.Set("kubelet", ServiceWaiting, "Waiting for node IP")
 			b.waitsFor("kubelet", err.Error())
 		case key != current:
-			end()
-
+			end = b.startKubelet(ctx, current != "", end)
 			current = key
-			k := b.newKubelet()
-
-			b.mu.Lock()
-			b.kubelet = k
-			b.mu.Unlock()
-
-			b.Services.Set("kubelet", ServiceRunning, started("kubelet", 2100))
-			b.Services.SetHealth("kubelet", true, "Health check successful")
-
-			end = inBackground(ctx, k.Run)
 		default:
 			if k := b.Kubelet(); k != nil {
 				k.Wake()
@@ -66,6 +58,33 @@ func (b *Boot) runKubelet(ctx context.Context) {
 		case <-change:
 		}
 	}
+}
+
+// startKubelet ends the kubelet that runs, if one does, and starts the next. Containers and pod network live on.
+func (b *Boot) startKubelet(ctx context.Context, restart bool, end func()) func() {
+	if restart {
+		b.Services.Set("kubelet", ServiceStopping, "Sending SIGTERM to kubelet")
+		b.machine.Note(EventKubelet, "restarts")
+	}
+
+	end()
+
+	if restart {
+		b.Services.Set("kubelet", ServiceFinished, "Service finished successfully")
+		pause(ctx, kubeletStart)
+	}
+
+	k := b.newKubelet()
+	k.Inherit(b.Kubelet())
+
+	b.mu.Lock()
+	b.kubelet = k
+	b.mu.Unlock()
+
+	b.Services.Set("kubelet", ServiceRunning, started("kubelet", 2100))
+	b.Services.SetHealth("kubelet", true, "Health check successful")
+
+	return inBackground(ctx, k.Run)
 }
 
 // inBackground runs a part until end is called, which returns when the part has ended.
@@ -110,9 +129,20 @@ func (b *Boot) kubeletKey() (string, error) {
 	}
 
 	cfg := b.Config()
+	k := cfg.Machine().Kubelet()
 
-	return fmt.Sprint(b.Hostname(), address, cfg.Machine().Kubelet().Image(), cfg.Machine().Kubelet().ExtraArgs(), cfg.Machine().Kubelet().ExtraConfig(), b.endpoint(),
-		bootstrapToken(cfg), string(machineconfig.ClusterCAs(cfg)), cfg.Cluster().ExternalCloudProvider().Enabled()), nil
+	b.mu.Lock()
+	restarts := b.kubeletRestarts
+	b.mu.Unlock()
+
+	settings, err := json.Marshal([]any{
+		restarts, b.Hostname(), address, k.Image(), k.ExtraArgs(), k.ExtraConfig(), k.ExtraMounts(), k.ClusterDNS(), k.CredentialProviderConfig(),
+		k.DefaultRuntimeSeccompProfileEnabled(), k.DisableManifestsDirectory(), k.SkipNodeRegistration(),
+		cfg.Cluster().Network().DNSDomain(), cfg.Cluster().ExternalCloudProvider().Enabled(), cfg.Cluster().ScheduleOnControlPlanes(),
+		b.endpoint(), bootstrapToken(cfg), string(machineconfig.ClusterCAs(cfg)),
+	})
+
+	return string(settings), err
 }
 
 func (b *Boot) endpoint() string {
@@ -144,6 +174,8 @@ func (b *Boot) newKubelet() *kubelet.Kubelet {
 	k := kubelet.New(access, b.machine.disk().Ephemeral("kubelet"))
 	k.Settings = b.kubeletSettings
 	k.StaticPods = b.staticPods
+	k.Observe = func(event, detail string) { b.machine.Note(event, "%s", detail) }
+	k.ReportSpec = func(message string) { b.waitsFor("k8s.NodeApplyController", message) }
 	k.Report = func(healthy bool, message string) {
 		if healthy {
 			b.mu.Lock()
@@ -187,6 +219,13 @@ func (b *Boot) kubeletSettings() kubelet.Settings {
 		Annotations:   maps.Clone(cfg.Machine().NodeAnnotations()),
 		Taints:        maps.Clone(cfg.Machine().NodeTaints()),
 	}
+
+	// Talos shows extensions on the Node: as labels where the version fits into one, else as annotations.
+	if settings.Annotations == nil {
+		settings.Annotations = map[string]string{}
+	}
+
+	settings.Annotations[constants.K8sExtensionPrefix+"schematic"] = b.Installed.Schematic
 
 	if provider := cfg.Machine().Kubelet().ExtraArgs()["provider-id"]; len(provider) > 0 {
 		settings.ProviderID = provider[0]

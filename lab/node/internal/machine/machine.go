@@ -5,7 +5,6 @@ package machine
 import (
 	"encoding/json"
 	"fmt"
-	"log"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -32,9 +31,6 @@ const (
 // a second after the reboot began: one that is back by then has sent its events to nobody, and talosctl waits forever.
 const restartTime = 2500 * time.Millisecond
 
-// keptEvents is how many entries a server's log keeps.
-const keptEvents = 500
-
 // Env is what all machines of a lab share.
 type Env struct {
 	StateDir      string
@@ -45,6 +41,7 @@ type Env struct {
 	Fabric   *fabric.Fabric
 	Clusters *Clusters
 	Faults   *Faults
+	Journal  *Journal
 	// NewAPI makes the Talos API of a boot.
 	NewAPI func(*Boot) API
 }
@@ -57,13 +54,6 @@ type API interface {
 	Conn() *grpc.ClientConn
 	// Stop closes all connections.
 	Stop()
-}
-
-// LogEntry is something that happened to a server.
-type LogEntry struct {
-	Time   time.Time `json:"time"`
-	Event  string    `json:"event"`
-	Detail string    `json:"detail"`
 }
 
 // Status is a server as the control API shows it.
@@ -90,7 +80,8 @@ type Machine struct {
 	boot    *Boot
 	stage   string
 	message string
-	log     []LogEntry
+	// cause is the sequence after which the next boot comes.
+	cause string
 }
 
 // New makes a machine; it stays off until Start.
@@ -187,26 +178,12 @@ func (m *Machine) Status() Status {
 }
 
 // Log returns what happened to the server, oldest first.
-func (m *Machine) Log() []LogEntry {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-
-	return append([]LogEntry{}, m.log...)
-}
+func (m *Machine) Log() []Entry { return m.env.Journal.Of(m.Hardware().ID) }
 
 // Note records an event of interest, on stderr too.
 func (m *Machine) Note(event, format string, args ...any) {
-	detail := fmt.Sprintf(format, args...)
-
-	m.mu.Lock()
-	defer m.mu.Unlock()
-
-	log.Printf("%s: %s: %s", m.hw.Name, event, detail)
-
-	m.log = append(m.log, LogEntry{Time: time.Now().UTC(), Event: event, Detail: detail})
-	if len(m.log) > keptEvents {
-		m.log = m.log[len(m.log)-keptEvents:]
-	}
+	hw := m.Hardware()
+	m.env.Journal.Add(hw.ID, hw.Name, event, fmt.Sprintf(format, args...))
 }
 
 // setStage changes what the control API shows.
@@ -261,12 +238,17 @@ func (m *Machine) PowerOn() error { return m.setPower(hardware.On, false) }
 // PowerOff pulls the plug.
 func (m *Machine) PowerOff() error { return m.setPower(hardware.Off, true) }
 
-// Restart turns the machine off and on: hard, or after its children ended by themselves.
-func (m *Machine) Restart(hard bool) error {
+// Restart turns the machine off and on: hard, or after its children ended by themselves. cause names the sequence that
+// ends with the next boot; empty if there is none.
+func (m *Machine) Restart(hard bool, cause string) error {
 	m.power.Lock()
 	defer m.power.Unlock()
 
 	m.turnOff(hard)
+
+	m.mu.Lock()
+	m.cause = cause
+	m.mu.Unlock()
 
 	if !hard {
 		time.Sleep(restartTime)
@@ -306,11 +288,12 @@ func (m *Machine) turnOn() {
 	boot := newBoot(m)
 
 	m.mu.Lock()
+	boot.cause, m.cause = m.cause, ""
 	m.boot = boot
 	m.stage, m.message = StageBooting, ""
 	m.mu.Unlock()
 
-	m.Note("power", "on")
+	m.Note("power-on", "boot %s", boot.ID)
 	boot.start()
 }
 
@@ -327,7 +310,7 @@ func (m *Machine) turnOff(hard bool) {
 	m.stage, m.message = StageOff, ""
 	m.mu.Unlock()
 
-	m.Note("power", "off")
+	m.Note("power-off", "boot %s", boot.ID)
 }
 
 // Halt ends the boot without touching the switch: the daemon itself ends.

@@ -39,7 +39,7 @@ func (b *Boot) waitsFor(part, reason string) {
 	}
 
 	if reason != "" {
-		b.machine.Note(part, "%s", reason)
+		b.machine.Note(EventWaits, "%s: %s", part, reason)
 		b.Kernel("%s: %s", part, reason)
 	}
 

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/oxide-lab/node/internal/fabric"
 	"github.com/oxide-lab/node/internal/machineconfig"
@@ -81,6 +82,25 @@ func (b *Boot) Resolve(name string) ([]netip.Addr, error) {
 	}
 
 	return addrs, nil
+}
+
+// HostsFile is the node's /etc/hosts.
+func (b *Boot) HostsFile() string {
+	cfg := b.Config()
+	if cfg == nil {
+		return ""
+	}
+
+	lines := []string{"127.0.0.1 localhost"}
+	if address, err := b.NodeIP(); err == nil {
+		lines = append(lines, address.String()+" "+b.Hostname())
+	}
+
+	for _, host := range cfg.NetworkStaticHostConfig() {
+		lines = append(lines, host.IP()+" "+strings.Join(host.Aliases(), " "))
+	}
+
+	return strings.Join(lines, "\n") + "\n"
 }
 
 // Route finds the machine behind an address and a port.

@@ -24,10 +24,17 @@ import (
 
 // planeService is the state of a control plane's static pods.
 type planeService struct {
-	mu       sync.Mutex
-	commands []controlplane.Command
-	running  map[string]bool
-	ready    bool
+	mu      sync.Mutex
+	pods    []staticPod
+	running map[string]bool
+	ready   bool
+}
+
+// staticPod is a component with the annotations that its pod got when it was last applied.
+type staticPod struct {
+	controlplane.Command
+
+	annotations map[string]string
 }
 
 func (p *planeService) isRunning() bool {
@@ -63,6 +70,10 @@ func (p *planeService) set(component string, running bool) {
 func (b *Boot) runPlane(ctx context.Context) {
 	runner := &controlplane.Runner{LogDir: b.logDir(), Ready: b.plane.isReady, Changed: func(component string, running bool, err error) {
 		b.plane.set(component, running)
+
+		if running {
+			b.machine.Note(EventStaticPod, "%s runs", component)
+		}
 
 		if err != nil {
 			b.waitsFor(component, err.Error())
@@ -140,13 +151,41 @@ func (b *Boot) applyPlane(runner *controlplane.Runner) error {
 		return err
 	}
 
-	b.plane.mu.Lock()
-	b.plane.commands = commands
-	b.plane.mu.Unlock()
-
+	b.writePlaneConfigs(b.ctx)
+	b.setStaticPods(commands)
+	b.changed.Notify()
 	runner.Apply(commands)
 
 	return nil
+}
+
+// setStaticPods gives every component the annotations with which Talos makes the kubelet restart its pod; a component
+// that has others than before is restarted.
+func (b *Boot) setStaticPods(commands []controlplane.Command) {
+	b.plane.mu.Lock()
+	defer b.plane.mu.Unlock()
+
+	before := b.plane.pods
+	b.plane.pods = nil
+
+	if b.plane.running == nil {
+		b.plane.running = map[string]bool{}
+	}
+
+	for i := range commands {
+		command := &commands[i]
+		annotations := b.podVersions(command.Component)
+		command.Restart += fmt.Sprint(annotations)
+		b.plane.pods = append(b.plane.pods, staticPod{*command, annotations})
+
+		index := slices.IndexFunc(before, func(pod staticPod) bool { return pod.Component == command.Component })
+		if index >= 0 && before[index].Restart != command.Restart {
+			b.machine.Note(EventStaticPod, "%s restarts: %s", command.Component, annotations)
+
+			b.plane.running[command.Component] = false
+			b.plane.ready = b.plane.ready && command.Component != controlplane.APIServer
+		}
+	}
 }
 
 // adminAccess reaches the node's own kube-apiserver as cluster administrator.
@@ -209,7 +248,7 @@ func (b *Boot) checkPlane(ctx context.Context) {
 
 		if changed {
 			if ready {
-				b.machine.Note("kube-apiserver", "ready")
+				b.machine.Note(EventStaticPod, "%s is ready", controlplane.APIServer)
 			}
 
 			b.changed.Notify()
@@ -337,29 +376,26 @@ func (b *Boot) staticPods() []kubelet.StaticPod {
 	b.plane.mu.Lock()
 	defer b.plane.mu.Unlock()
 
-	pods := make([]kubelet.StaticPod, 0, len(b.plane.commands))
+	pods := make([]kubelet.StaticPod, 0, len(b.plane.pods))
 
-	for _, command := range b.plane.commands {
-		running := b.plane.running[command.Component]
-		if command.Component == controlplane.APIServer {
+	for _, pod := range b.plane.pods {
+		running := b.plane.running[pod.Component]
+		if pod.Component == controlplane.APIServer {
 			running = running && b.plane.ready
 		}
 
-		version := strings.TrimPrefix(machineconfig.Tag(command.Image), "v")
+		version := strings.TrimPrefix(machineconfig.Tag(pod.Image), "v")
 		pods = append(pods, kubelet.StaticPod{
-			Name:    command.Component,
-			Image:   command.Image,
-			Args:    slices.Clone(command.Args),
+			Name:    pod.Component,
+			Image:   pod.Image,
+			Args:    slices.Clone(pod.Args),
 			Running: running,
 			Labels: map[string]string{
-				"tier": "control-plane", "k8s-app": command.Component, "component": command.Component,
-				"app.kubernetes.io/name": command.Component, "app.kubernetes.io/version": version,
+				"tier": "control-plane", "k8s-app": pod.Component, "component": pod.Component,
+				"app.kubernetes.io/name": pod.Component, "app.kubernetes.io/version": version,
 				"app.kubernetes.io/component": "control-plane", "app.kubernetes.io/managed-by": "Talos",
 			},
-			Annotations: map[string]string{
-				"talos.dev/config-version":  b.configVersion(command.Component),
-				"talos.dev/secrets-version": "1",
-			},
+			Annotations: pod.annotations,
 		})
 	}
 

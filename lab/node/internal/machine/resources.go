@@ -7,6 +7,7 @@ import (
 
 	"github.com/cosi-project/runtime/pkg/resource"
 	"github.com/cosi-project/runtime/pkg/safe"
+	configapi "github.com/siderolabs/talos/pkg/machinery/config"
 	"github.com/siderolabs/talos/pkg/machinery/constants"
 	"github.com/siderolabs/talos/pkg/machinery/nethelpers"
 	"github.com/siderolabs/talos/pkg/machinery/resources/block"
@@ -191,20 +192,22 @@ func (b *Boot) writeNode(ctx context.Context) {
 	cfg := b.Config()
 
 	b.mu.Lock()
-	data := string(b.configData)
-	same := b.writtenConfig == data
-	b.writtenConfig = data
+	current := [2]configapi.Provider{b.config, b.persistent}
+	written := b.written
+	b.written = current
 	b.mu.Unlock()
 
-	if !same {
-		for _, id := range []string{config.ActiveID, config.PersistentID} {
-			res := config.NewMachineConfigWithID(cfg, id)
-			if current, err := b.State.Get(ctx, res.Metadata()); err == nil {
-				res.Metadata().SetVersion(current.Metadata().Version())
-				b.State.Update(ctx, res) //nolint:errcheck // fails only when the boot ends
-			} else {
-				b.State.Create(ctx, res) //nolint:errcheck // fails only when the boot ends
-			}
+	for i, id := range []string{config.ActiveID, config.PersistentID} {
+		if current[i] == written[i] {
+			continue
+		}
+
+		res := config.NewMachineConfigWithID(current[i], id)
+		if current, err := b.State.Get(ctx, res.Metadata()); err == nil {
+			res.Metadata().SetVersion(current.Metadata().Version())
+			b.State.Update(ctx, res) //nolint:errcheck // fails only when the boot ends
+		} else {
+			b.State.Create(ctx, res) //nolint:errcheck // fails only when the boot ends
 		}
 	}
 
@@ -229,8 +232,15 @@ func (b *Boot) writeNode(ctx context.Context) {
 	b.put(ctx, info)
 
 	for _, service := range b.Services.List() {
+		// Only what runs has a resource: `talosctl upgrade-k8s` waits for the kubelet's to go and to come.
 		res := v1alpha1.NewService(service.ID)
-		res.TypedSpec().Running = service.State == ServiceRunning
+		if service.State != ServiceRunning {
+			drop(ctx, b.State, res)
+
+			continue
+		}
+
+		res.TypedSpec().Running = true
 		res.TypedSpec().Healthy, res.TypedSpec().Unknown = service.Healthy, service.Unknown
 		b.put(ctx, res)
 	}

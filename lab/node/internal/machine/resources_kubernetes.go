@@ -12,8 +12,8 @@ import (
 	"github.com/siderolabs/talos/pkg/machinery/resources/k8s"
 	"github.com/siderolabs/talos/pkg/machinery/resources/runtime"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/oxide-lab/node/internal/controlplane"
 	"github.com/oxide-lab/node/internal/machineconfig"
 )
 
@@ -83,92 +83,18 @@ func nodeReady(node *corev1.Node) bool {
 	return false
 }
 
-// writePlaneConfigs writes the settings whose versions the static pods carry: `talosctl upgrade-k8s` waits for a pod
-// with the version of the changed settings.
-func (b *Boot) writePlaneConfigs(ctx context.Context) {
-	cluster := b.Config().Cluster()
-	plane := b.Config().Machine().Controlplane()
-
-	apiserver := k8s.NewAPIServerConfig()
-	*apiserver.TypedSpec() = k8s.APIServerConfigSpec{
-		Image:                cluster.APIServer().Image(),
-		ControlPlaneEndpoint: cluster.Endpoint().String(),
-		EtcdServers:          []string{"https://127.0.0.1:2379"},
-		LocalPort:            cluster.LocalAPIServerPort(),
-		ServiceCIDRs:         cluster.Network().ServiceCIDRs(),
-		ExtraArgs:            argValues(cluster.APIServer().ExtraArgs()),
-	}
-	b.put(ctx, apiserver)
-
-	manager := k8s.NewControllerManagerConfig()
-	*manager.TypedSpec() = k8s.ControllerManagerConfigSpec{
-		Enabled:      !plane.ControllerManager().Disabled(),
-		Image:        cluster.ControllerManager().Image(),
-		PodCIDRs:     cluster.Network().PodCIDRs(),
-		ServiceCIDRs: cluster.Network().ServiceCIDRs(),
-		ExtraArgs:    argValues(cluster.ControllerManager().ExtraArgs()),
-	}
-	b.put(ctx, manager)
-
-	scheduler := k8s.NewSchedulerConfig()
-	*scheduler.TypedSpec() = k8s.SchedulerConfigSpec{
-		Enabled:   !plane.Scheduler().Disabled(),
-		Image:     cluster.Scheduler().Image(),
-		ExtraArgs: argValues(cluster.Scheduler().ExtraArgs()),
-		Config:    cluster.Scheduler().Config(),
-	}
-	b.put(ctx, scheduler)
-
-	manifests := k8s.NewBootstrapManifestsConfig()
-	*manifests.TypedSpec() = k8s.BootstrapManifestsConfigSpec{
-		Server:         cluster.Endpoint().String(),
-		ClusterDomain:  cluster.Network().DNSDomain(),
-		PodCIDRs:       cluster.Network().PodCIDRs(),
-		ProxyEnabled:   cluster.Proxy().Enabled(),
-		ProxyImage:     cluster.Proxy().Image(),
-		CoreDNSEnabled: cluster.CoreDNS().Enabled(),
-		CoreDNSImage:   cluster.CoreDNS().Image(),
-		FlannelEnabled: cluster.Network().CNI().Name() == "flannel",
-		CNIName:        cluster.Network().CNI().Name(),
-	}
-	b.put(ctx, manifests)
-}
-
-func argValues(args map[string][]string) map[string]k8s.ArgValues {
-	values := make(map[string]k8s.ArgValues, len(args))
-	for name, list := range args {
-		values[name] = k8s.ArgValues{Values: list}
-	}
-
-	return values
-}
-
-// configVersion is the version of a component's settings.
-func (b *Boot) configVersion(component string) string {
-	metadata := k8s.NewSchedulerConfig().Metadata()
-
-	switch component {
-	case controlplane.APIServer:
-		metadata = k8s.NewAPIServerConfig().Metadata()
-	case controlplane.ControllerManager:
-		metadata = k8s.NewControllerManagerConfig().Metadata()
-	}
-
-	res, err := b.State.Get(b.ctx, metadata)
-	if err != nil {
-		return "1"
-	}
-
-	return res.Metadata().Version().String()
-}
-
 func (b *Boot) writeStaticPods(ctx context.Context) {
 	for _, pod := range b.staticPods() {
 		static := k8s.NewStaticPod(k8s.NamespaceName, pod.Name)
-		static.TypedSpec().Pod = toMap(corev1.Pod{Spec: corev1.PodSpec{
-			HostNetwork: true,
-			Containers:  []corev1.Container{{Name: pod.Name, Image: pod.Image, Command: pod.Args}},
-		}})
+		static.TypedSpec().Pod = toMap(corev1.Pod{
+			ObjectMeta: metav1.ObjectMeta{
+				Name: pod.Name, Namespace: "kube-system", Labels: pod.Labels, Annotations: pod.Annotations,
+			},
+			Spec: corev1.PodSpec{
+				HostNetwork: true,
+				Containers:  []corev1.Container{{Name: pod.Name, Image: pod.Image, Command: pod.Args}},
+			},
+		})
 		b.put(ctx, static)
 
 		ready := corev1.ConditionFalse

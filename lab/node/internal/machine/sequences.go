@@ -116,9 +116,24 @@ func (b *Boot) stopTasks(kexec bool) []task {
 	}})
 }
 
-func (b *Boot) restart(context.Context) error { return b.machine.Restart(false) }
+func (b *Boot) restart(context.Context) error {
+	b.mu.Lock()
+	cause := b.busy
+	b.mu.Unlock()
 
-func (b *Boot) powerOff(context.Context) error { return b.machine.setPower(hardware.Off, false) }
+	return b.machine.Restart(false, cause)
+}
+
+func (b *Boot) powerOff(context.Context) error {
+	b.mu.Lock()
+	name := b.busy
+	b.mu.Unlock()
+
+	err := b.machine.setPower(hardware.Off, false)
+	b.machine.Note(name+"-end", "the server is off")
+
+	return err
+}
 
 // claim lets one sequence run at a time.
 func (b *Boot) claim(name string) error {
@@ -143,7 +158,9 @@ func (b *Boot) sequenceAsync(actor, name string, stage runtime.MachineStage, tas
 		return
 	}
 
-	b.machine.Note("sequence", "%s", name)
+	if name != "upgrade" {
+		b.machine.Note(name+"-begin", "boot %s", b.ID)
+	}
 
 	go func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(b.ctx), sequenceTimeout)
@@ -152,7 +169,7 @@ func (b *Boot) sequenceAsync(actor, name string, stage runtime.MachineStage, tas
 		previous := b.setMachineStage(stage)
 
 		if err := b.runTasks(ctx, actor, name, tasks); err != nil {
-			b.machine.Note("sequence", "%s failed: %s", name, err)
+			b.machine.Note(name+"-end", "failed: %s", err)
 			b.Kernel("%s failed: %s", name, err)
 			b.publishFailure(actor, name, err)
 			b.setMachineStage(previous)
@@ -198,7 +215,7 @@ func (b *Boot) runTasks(ctx context.Context, actor, name string, tasks []task) e
 		}
 
 		if err != nil {
-			b.machine.Note("sequence", "%s: %s failed: %s", name, step.name, err)
+			b.machine.Note("sequence", "%s: %s failed and is left out: %s", name, step.name, err)
 		}
 	}
 
@@ -250,7 +267,13 @@ func (b *Boot) finishBoot() {
 
 	if !done {
 		b.sequence("boot", machineapi.SequenceEvent_STOP)
-		b.machine.Note("boot", "boot sequence done")
+		b.machine.Note(EventBootEnd, "boot %s, Talos %s", b.ID, b.Installed.TalosVersion)
+
+		b.prove()
+
+		if b.cause != "" && b.cause != "upgrade" {
+			b.machine.Note(b.cause+"-end", "boot %s", b.ID)
+		}
 	}
 }
 

@@ -19,28 +19,60 @@ import (
 // installerImage matches Image Factory's installers (with a schematic) and the plain one.
 var installerImage = regexp.MustCompile(`^[a-z0-9.:-]+/(?:[a-z0-9-]+-installer(?:-secureboot)?|installer|siderolabs/installer)(?:/([0-9a-f]{64}))?:(v\d+\.\d+\.\d+[0-9A-Za-z.-]*)$`)
 
-// Installer is what an installer image would put on the disk, or an error if the image cannot be pulled or does not
-// install over the current version.
-func (b *Boot) Installer(image string) (Installed, error) {
-	match := installerImage.FindStringSubmatch(image)
-	if match == nil {
-		return Installed{}, status.Errorf(codes.InvalidArgument, "error validating installer image %q: not an installer image the lab knows", image)
+// installerName matches every image that could be an installer, whatever its tag.
+var installerName = regexp.MustCompile(`/(?:[a-z0-9-]*-)?installer(?:-secureboot)?(?:/[^/]+)?$`)
+
+// PullInstaller pulls an installer image, or fails as a registry without that image does.
+func (b *Boot) PullInstaller(image string) error {
+	if !installerImage.MatchString(image) || b.env.Faults.Take(b.machine.Hardware().Name, FaultImageNotFound) {
+		return status.Errorf(codes.NotFound, "error pulling image: failed to pull image %q: failed to resolve reference %q: %s: not found", image, image, image)
 	}
 
-	installed := b.Installed
-	installed.Schematic, installed.TalosVersion = match[1], match[2]
+	b.mu.Lock()
+	defer b.mu.Unlock()
+
+	b.pulled[image] = true
+
+	return nil
+}
+
+// IsInstaller tells whether an image looks like one of Talos' installers.
+func IsInstaller(image string) bool { return installerName.MatchString(image) }
+
+// Installer is what a pulled installer image would put on the disk, or an error if it does not install over the current
+// version.
+func (b *Boot) Installer(image string) (Installed, error) {
+	b.mu.Lock()
+	pulled := b.pulled[image]
+	b.mu.Unlock()
+
+	match := installerImage.FindStringSubmatch(image)
+	if match == nil || !pulled {
+		return Installed{}, status.Errorf(codes.Internal, "upgrade failed: installer image %q not found in containerd store: image %q: not found", image, image)
+	}
+
+	current := b.Installed
+	current.Fallback, current.Unproven = nil, false
+
+	installed := current
+	installed.TalosVersion, installed.Fallback, installed.Unproven = match[2], &current, true
+
+	installed.Schematic = match[1]
+	if installed.Schematic == "" {
+		installed.Schematic = vanillaSchematic
+	}
 
 	target, err := compatibility.ParseTalosVersion(&machineapi.VersionInfo{Tag: match[2]})
-	if err != nil {
-		return Installed{}, status.Errorf(codes.InvalidArgument, "error validating installer image %q: %s", image, err)
-	}
-
-	current, err := compatibility.ParseTalosVersion(&machineapi.VersionInfo{Tag: b.Installed.TalosVersion})
 	if err != nil {
 		return Installed{}, err
 	}
 
-	if err := target.UpgradeableFrom(current); err != nil {
+	host, err := compatibility.ParseTalosVersion(&machineapi.VersionInfo{Tag: b.Installed.TalosVersion})
+	if err != nil {
+		return Installed{}, err
+	}
+
+	if err := target.UpgradeableFrom(host); err != nil {
 		return Installed{}, fmt.Errorf("pre-flight checks failed: %w", err)
 	}
 
@@ -91,13 +123,44 @@ func (b *Boot) CheckEtcdForUpgrade(ctx context.Context) error {
 
 // Install puts a system on the disk; it runs after the next reboot.
 func (b *Boot) Install(installed Installed) error {
-	b.machine.Note("upgrade", "installed %s", installed.TalosVersion)
-
 	return b.machine.disk().Install(installed)
+}
+
+// prove ends an upgrade with the first boot after it: in the new system, or by the boot loader in the old one.
+func (b *Boot) prove() {
+	installed := b.Installed
+	if !installed.Unproven {
+		return
+	}
+
+	installed.Unproven = false
+
+	if err := b.Install(installed); err != nil {
+		b.machine.Note(EventUpgradeEnd, "failed: %s", err)
+
+		return
+	}
+
+	b.machine.Note(EventUpgradeEnd, "%s -> %s, schematic %.8s", installed.Fallback.TalosVersion, installed.TalosVersion, installed.Schematic)
+}
+
+// fallBack is what the boot loader does when a new system does not boot: it goes on with the old one.
+func (b *Boot) fallBack(installed Installed) (Installed, error) {
+	if !installed.Unproven || !b.env.Faults.Take(b.machine.Hardware().Name, FaultFallsBack) {
+		return installed, nil
+	}
+
+	old := *installed.Fallback
+	b.machine.Note(EventUpgradeEnd, "failed: %s does not boot, the boot loader falls back to %s", installed.TalosVersion, old.TalosVersion)
+	pause(b.ctx, b.env.BootTime)
+
+	return old, b.Install(old)
 }
 
 // Upgrade drains, installs and reboots.
 func (b *Boot) Upgrade(actor string, installed Installed, drain bool) {
+	b.BeginUpgrade(installed)
+
 	var tasks []task
 	if drain && b.Configured() {
 		tasks = append(tasks, task{"drain", "cordonAndDrainNode", true, b.drain})
@@ -106,6 +169,11 @@ func (b *Boot) Upgrade(actor string, installed Installed, drain bool) {
 	tasks = append(tasks, task{"upgrade", "upgrade", false, func(context.Context) error { return b.Install(installed) }})
 	tasks = append(tasks, b.stopTasks(true)...)
 	b.sequenceAsync(actor, "upgrade", runtime.MachineStageUpgrading, append(tasks, task{"reboot", "reboot", false, b.restart}))
+}
+
+// BeginUpgrade records that an installer starts.
+func (b *Boot) BeginUpgrade(installed Installed) {
+	b.machine.Note(EventUpgradeBegin, "%s -> %s", b.Installed.TalosVersion, installed.TalosVersion)
 }
 
 // Version is the installed version without its v; 0.0.0 if it is none.

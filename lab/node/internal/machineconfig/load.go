@@ -5,6 +5,7 @@ package machineconfig
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"reflect"
 	"strings"
 
+	"github.com/cosi-project/runtime/pkg/state"
 	"github.com/siderolabs/talos/pkg/machinery/config"
 	"github.com/siderolabs/talos/pkg/machinery/config/configdiff"
 	"github.com/siderolabs/talos/pkg/machinery/config/configloader"
@@ -76,8 +78,33 @@ func Load(data []byte) (cfg config.Provider, warnings []string, err error) {
 	return cfg, warnings, nil
 }
 
+// Check parses and validates a config as a running node does before it applies it.
+func Check(ctx context.Context, data []byte, node state.State) (cfg config.Provider, warnings []string, err error) {
+	cfg, err = configloader.NewFromBytes(data)
+	if err != nil {
+		return nil, nil, err
+	}
+
+	if cfg.RawV1Alpha1() == nil {
+		return nil, nil, errors.New("the applied machine configuration doesn't contain v1alpha1 config, did you mean to patch the machine config instead?")
+	}
+
+	warnings, err = cfg.Validate(CloudMode{})
+	if err != nil {
+		return nil, nil, err
+	}
+
+	more, err := cfg.RuntimeValidate(ctx, node, CloudMode{})
+
+	return cfg, append(warnings, more...), err
+}
+
 // Diff is the text that a dry run shows.
 func Diff(current, next config.Provider) (string, error) {
+	if current == nil {
+		return "Config diff:\n\nNo current config.", nil
+	}
+
 	text, err := configdiff.DiffConfigs(current, next)
 	if err != nil {
 		return "", err

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 
 	"github.com/siderolabs/talos/pkg/machinery/api/common"
 	machineapi "github.com/siderolabs/talos/pkg/machinery/api/machine"
@@ -14,6 +16,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/emptypb"
+
+	"github.com/oxide-lab/node/internal/machine"
 )
 
 // client connects to etcd for a call that only control planes serve.
@@ -78,7 +82,7 @@ func (s *machineServer) EtcdRemoveMemberByID(ctx context.Context, in *machineapi
 		return nil, fmt.Errorf("failed to remove member: failed to remove member %d: %w", in.MemberId, err)
 	}
 
-	s.boot.Machine().Note("leave", "etcd member %016x removed", in.MemberId)
+	s.boot.Machine().Note(machine.EventEtcdRemove, "member %016x removed from the list", in.MemberId)
 
 	return &machineapi.EtcdRemoveMemberByIDResponse{Messages: []*machineapi.EtcdRemoveMemberByID{{}}}, nil
 }
@@ -198,6 +202,45 @@ func (s *machineServer) EtcdSnapshot(_ *machineapi.EtcdSnapshotRequest, stream m
 			return fmt.Errorf("failed reading etcd snapshot: %w", err)
 		}
 	}
+}
+
+func (s *machineServer) EtcdRecover(stream machineapi.MachineService_EtcdRecoverServer) error {
+	if err := controlPlane(s.boot, "etcd recover"); err != nil {
+		return err
+	}
+
+	path := s.boot.SnapshotFile()
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+
+	file, err := os.OpenFile(path+".new", os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
+		return fmt.Errorf("error creating etcd recovery snapshot: %w", err)
+	}
+	defer os.Remove(file.Name()) //nolint:errcheck // gone after a whole upload
+	defer file.Close()           //nolint:errcheck
+
+	for {
+		data, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+
+		if err != nil {
+			return err
+		}
+
+		if _, err := file.Write(data.Bytes); err != nil {
+			return fmt.Errorf("error writing snapshot: %w", err)
+		}
+	}
+
+	if err := errors.Join(file.Close(), os.Rename(file.Name(), path)); err != nil {
+		return err
+	}
+
+	return stream.SendAndClose(&machineapi.EtcdRecoverResponse{Messages: []*machineapi.EtcdRecover{{}}})
 }
 
 func (s *machineServer) EtcdAlarmList(ctx context.Context, _ *emptypb.Empty) (*machineapi.EtcdAlarmListResponse, error) {

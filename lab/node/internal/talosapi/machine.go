@@ -69,7 +69,7 @@ func (s *machineServer) ApplyConfiguration(ctx context.Context, in *machineapi.A
 		return nil, errNotAuthorized
 	}
 
-	reply, err := s.boot.Apply(in)
+	reply, err := s.boot.Apply(ctx, in)
 	if err != nil {
 		return nil, err
 	}
@@ -86,13 +86,11 @@ func (s *machineServer) Bootstrap(_ context.Context, in *machineapi.BootstrapReq
 		return nil, err
 	}
 
-	if in.RecoverEtcd {
-		return nil, status.Error(codes.Unimplemented, "the lab cannot recover etcd from a snapshot yet")
-	}
-
-	if !s.boot.Bootstrap() {
+	if s.boot.Etcd().HasData() {
 		return nil, status.Error(codes.AlreadyExists, "etcd data directory is not empty")
 	}
+
+	s.boot.Bootstrap(in.RecoverEtcd, in.RecoverSkipHashCheck)
 
 	return &machineapi.BootstrapResponse{Messages: []*machineapi.Bootstrap{{}}}, nil
 }
@@ -171,6 +169,10 @@ func (s *machineServer) Upgrade(ctx context.Context, in *machineapi.UpgradeReque
 		return nil, status.Error(code, err.Error())
 	}
 
+	if err := s.boot.PullInstaller(in.GetImage()); err != nil {
+		return nil, fmt.Errorf("error validating installer image %q: %w", in.GetImage(), err)
+	}
+
 	installed, err := s.boot.Installer(in.GetImage())
 	if err != nil {
 		return nil, err
@@ -210,15 +212,13 @@ func (s *machineServer) ServiceList(context.Context, *emptypb.Empty) (*machineap
 	return &machineapi.ServiceListResponse{Messages: []*machineapi.ServiceList{list}}, nil
 }
 
-// restartable are the services that `talosctl service` may restart.
-var restartable = map[string]bool{"etcd": true, "kubelet": true, "cri": true, "trustd": true, "apid": true}
-
+// checkService refuses services that Talos 1.13 does not let anybody restart: of its own all but the kubelet.
 func (s *machineServer) checkService(id, verb string) error {
 	if _, known := s.boot.Services.Get(id); !known {
 		return fmt.Errorf("service %q not defined", id)
 	}
 
-	if !restartable[id] {
+	if id != "kubelet" || verb == "stop" {
 		return fmt.Errorf("service %q doesn't support %s operation via API", id, verb)
 	}
 
@@ -230,7 +230,7 @@ func (s *machineServer) ServiceRestart(_ context.Context, in *machineapi.Service
 		return nil, err
 	}
 
-	s.boot.RestartService(in.Id)
+	s.boot.RestartKubelet()
 
 	return &machineapi.ServiceRestartResponse{Messages: []*machineapi.ServiceRestart{{Resp: fmt.Sprintf("Service %q restarted", in.Id)}}}, nil
 }
@@ -244,9 +244,5 @@ func (s *machineServer) ServiceStart(_ context.Context, in *machineapi.ServiceSt
 }
 
 func (s *machineServer) ServiceStop(_ context.Context, in *machineapi.ServiceStopRequest) (*machineapi.ServiceStopResponse, error) {
-	if err := s.checkService(in.Id, "stop"); err != nil {
-		return nil, err
-	}
-
-	return nil, fmt.Errorf("service %q doesn't support stop operation in the lab", in.Id)
+	return nil, s.checkService(in.Id, "stop")
 }

@@ -52,14 +52,23 @@ func (s *lifecycleServer) Upgrade(in *machineapi.LifecycleServiceUpgradeRequest,
 	code := int32(0)
 
 	installed, err := s.boot.Installer(image)
+	if status.Code(err) == codes.Internal {
+		// There is nothing to run.
+		return err
+	}
+
 	if err == nil {
+		s.boot.BeginUpgrade(installed)
+
 		err = s.boot.Install(installed)
 	}
 
 	if err != nil {
 		code = 1
 
-		if err := say(fmt.Sprintf("error: %s", status.Convert(err).Message())); err != nil {
+		s.boot.Machine().Note(machine.EventUpgradeEnd, "refused: %s", err)
+
+		if err := say(fmt.Sprintf("error: %s", err)); err != nil {
 			return err
 		}
 	} else if err := say("installation of " + installed.TalosVersion + " complete"); err != nil {
@@ -83,11 +92,24 @@ func (s *imageServer) Pull(in *machineapi.ImageServicePullRequest, stream grpc.S
 		return status.Error(codes.InvalidArgument, "image reference is required")
 	}
 
-	if err := s.boot.ImageAvailable(in.GetImageRef()); err != nil {
-		return status.Error(codes.NotFound, err.Error())
+	if err := pull(s.boot, in.GetImageRef()); err != nil {
+		return err
 	}
 
 	return stream.Send(&machineapi.ImageServicePullResponse{Response: &machineapi.ImageServicePullResponse_Name{Name: in.GetImageRef()}})
+}
+
+// pull pretends to pull an image. Installers must be there to be run; control plane images the lab must have.
+func pull(boot *machine.Boot, image string) error {
+	if machine.IsInstaller(image) {
+		return boot.PullInstaller(image)
+	}
+
+	if err := boot.ImageAvailable(image); err != nil {
+		return status.Error(codes.NotFound, err.Error())
+	}
+
+	return nil
 }
 
 func (s *imageServer) List(*machineapi.ImageServiceListRequest, grpc.ServerStreamingServer[machineapi.ImageServiceListResponse]) error {

@@ -73,6 +73,8 @@ func (s *machineServer) readable(path string) (string, bool) {
 		return s.boot.ID + "\n", true
 	case "/etc/os-release":
 		return fmt.Sprintf("NAME=\"Talos\"\nID=talos\nVERSION_ID=%s\nPRETTY_NAME=\"Talos (%s)\"\n", s.boot.Installed.TalosVersion, s.boot.Installed.TalosVersion), true
+	case "/etc/hosts":
+		return s.boot.HostsFile(), s.boot.Configured()
 	case "/proc/uptime":
 		return fmt.Sprintf("%.2f 0.00\n", time.Since(s.boot.Started).Seconds()), true
 	default:
@@ -150,8 +152,8 @@ func (s *machineServer) ImagePull(_ context.Context, in *machineapi.ImagePullReq
 		return nil, status.Error(codes.InvalidArgument, "image reference is empty")
 	}
 
-	if err := s.boot.ImageAvailable(in.Reference); err != nil {
-		return nil, status.Error(codes.NotFound, err.Error())
+	if err := pull(s.boot, in.Reference); err != nil {
+		return nil, err
 	}
 
 	return &machineapi.ImagePullResponse{Messages: []*machineapi.ImagePull{{}}}, nil

@@ -1,0 +1,95 @@
+"""A cluster between one and five control planes: it agrees with itself at every size. The tests build on each other."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from .availability import run_application, watched
+from .stacks import SERVER, TRACEBACK, Stack
+
+BUDGET = 3
+
+
+@pytest.fixture(scope="module")
+def sized(new_stack: Callable[..., Stack]) -> Iterator[Stack]:
+    """A cluster of one control plane and two workers."""
+    stack = new_stack("size", controlPlanes="1", workers="2")
+    stack.up()
+    yield stack
+    stack.discard()
+
+
+def _nodes(control_planes: int, workers: int) -> list[str]:
+    return [
+        *(f"size-cp-{index}" for index in range(1, control_planes + 1)),
+        *(f"size-worker-{index}" for index in range(1, workers + 1)),
+    ]
+
+
+def _resize(stack: Stack, *, control_planes: int, workers: int) -> str:
+    stack.set("controlPlanes", str(control_planes))
+    stack.set("workers", str(workers))
+    text = stack.up().text
+    assert stack.agreed() == _nodes(control_planes, workers)
+    return text
+
+
+def test_a_cluster_grows_step_by_step(sized: Stack) -> None:
+    assert sized.agreed() == _nodes(1, 2)
+    _resize(sized, control_planes=3, workers=5)
+    run_application(sized, replicas=5, budget=BUDGET)
+    _resize(sized, control_planes=5, workers=5)
+
+
+def test_a_step_that_would_cost_the_quorum_is_refused_before_anything_is_touched(
+    sized: Stack,
+) -> None:
+    sized.set("controlPlanes", "1")
+    run = sized.run("preview")
+    sized.set("controlPlanes", "5")
+
+    assert run.code != 0
+    assert "Go 5 -> 3 -> 1" in run.text
+    assert TRACEBACK not in run.text
+    assert sized.agreed() == _nodes(5, 5)
+
+
+def test_a_cluster_shrinks_and_its_application_keeps_its_budget(sized: Stack) -> None:
+    with watched(sized) as available:
+        _resize(sized, control_planes=3, workers=1)
+
+    assert len(available) > 10
+    assert min(available) >= BUDGET
+
+
+def test_a_broken_control_plane_is_replaced_and_joins_the_same_cluster(sized: Stack) -> None:
+    broken = sized.cloud.servers.get_by_name("size-cp-2")
+    assert broken is not None
+    untouched = _ids(sized, without="size-cp-2")
+    broken.power_off().wait_until_finished()
+    (urn,) = (
+        resource["urn"]
+        for resource in sized.resources()
+        if resource["type"] == SERVER and resource["outputs"]["name"] == "size-cp-2"
+    )
+    with watched(sized) as available:
+        run = sized.ok("up", "--yes", "--skip-preview", "--replace", urn)
+
+    assert TRACEBACK not in run.text
+    assert min(available) >= BUDGET, "the API or the application was gone"
+    assert sized.agreed() == _nodes(3, 1)
+    assert sized.cloud.servers.get_by_name("size-cp-2").id != broken.id
+    assert _ids(sized, without="size-cp-2") == untouched
+
+
+def test_one_control_plane_and_one_worker_are_left_of_it_and_nothing_to_do(sized: Stack) -> None:
+    with watched(sized) as available:
+        _resize(sized, control_planes=1, workers=1)
+
+    assert min(available) >= BUDGET
+    assert sized.up().changes == {}
+
+
+def _ids(stack: Stack, *, without: str) -> dict[str, int]:
+    servers = stack.cloud.servers.get_all(label_selector=f"cluster={stack.name}")
+    return {server.name: server.id for server in servers if server.name != without}

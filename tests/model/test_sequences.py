@@ -1,0 +1,35 @@
+"""
+Random lives of clusters: whatever is changed, killed or interrupted, in whatever order, the invariants hold.
+
+The real program and the real life-cycle providers run on a world in memory. `OXIDE_SEQUENCES=200` runs that many lives,
+other ones each time; without it a few fixed ones run.
+"""
+
+import os
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from .life import Life
+from .steps import Step, creations, steps
+
+SEQUENCES = os.environ.get("OXIDE_SEQUENCES")
+
+
+@settings(
+    max_examples=int(SEQUENCES or 15),
+    derandomize=SEQUENCES is None,
+    deadline=None,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+@given(
+    seed=st.integers(0, 2**16), first=creations, sequence=st.lists(steps, min_size=5, max_size=9)
+)
+def test_every_life_of_a_cluster_keeps_the_invariants(
+    seed: int, first: Step, sequence: list[Step]
+) -> None:
+    life = Life(seed)
+    for step in [first, *sequence]:
+        step.on(life)
+    life.settle()
