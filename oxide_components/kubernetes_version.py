@@ -1,6 +1,6 @@
 """The Kubernetes version of a cluster: moved by talosctl, component by component, once all nodes are there."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -149,7 +149,7 @@ def _upgrade(props: dict[str, Any]) -> list[str]:
     skipped = set(props.get("skip_nodes") or ())
     behind = _others(api, version, nodes)
     if set(behind) <= skipped or props.get("held"):
-        return behind
+        return [*behind, *_absent(skipped, nodes)]
     with (
         cluster_lock(f"{props['cluster_name']} {first['public_address']}"),
         Talosctl(props["talosconfig"]) as talosctl,
@@ -174,10 +174,16 @@ def _upgrade(props: dict[str, Any]) -> list[str]:
             timeout=float(UPGRADE_TIMEOUT_PER_NODE * len(nodes)),
             progress=lambda line: log_progress(urn, line),
         )
-    behind = _others(api, version, api.items("/api/v1/nodes"))
+    nodes = api.items("/api/v1/nodes")
+    behind = _others(api, version, nodes)
     if missed := [name for name in behind if name not in skipped]:
         raise OxideError(f"not at Kubernetes {version} after the upgrade: {', '.join(missed)}")
-    return behind
+    return [*behind, *_absent(skipped, nodes)]
+
+
+def _absent(skipped: Collection[str], nodes: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Skipped nodes that have never joined: whichever version they were made with, they may join with an old one."""
+    return sorted(set(skipped) - {node["metadata"]["name"] for node in nodes})
 
 
 def _others(api: KubernetesApi, wanted: str, nodes: list[dict[str, Any]]) -> list[str]:

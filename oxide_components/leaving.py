@@ -9,6 +9,7 @@ from .drain import drain, has_refuge
 from .dynamic_provider import log_progress, log_warning, wait_until
 from .errors import OxideError
 from .kubernetes_api import KubernetesApi, internal_address
+from .machine import BOOT_ID
 from .talosctl import Talosctl, TalosError
 
 SILENCE = 20.0
@@ -140,6 +141,8 @@ class Leaving:
             log_progress(self._urn, f"{name} is no part of the cluster any more")
             return
         lives, drained = self._answers_in_time(name, address), False
+        if lives and kubernetes_node is not None and not node.get("private_address"):
+            lives = self._is_itself(kubernetes_node, address)
         if kubernetes_node is not None and (lives or self._kubelet_lives(name)):
             drained = self._drain(kubernetes_node)
         if is_control_plane:
@@ -263,6 +266,25 @@ class Leaving:
             log_progress(self._urn, f"{name} does not answer")
             time.sleep(1)
         return True
+
+    def _is_itself(self, node: dict[str, Any], address: str) -> bool:
+        """Whether what answers is the node: Hetzner gives the address of a server that is gone to the next one."""
+        name = node["metadata"]["name"]
+        end = time.monotonic() + SILENCE
+        while True:
+            found: dict[str, Any] | None = self._api.node(name)
+            reported = (found or {}).get("status", {}).get("nodeInfo", {}).get("bootID")
+            try:
+                if self._call(address, "read", BOOT_ID, timeout=_PROBE_TIMEOUT).strip() == reported:
+                    return True
+            except TalosError:
+                return False
+            if time.monotonic() >= end:
+                log_warning(
+                    self._urn, f"another machine has the address of {name} by now: {address}"
+                )
+                return False
+            time.sleep(1)
 
     def _kubelet_lives(self, name: str) -> bool:
         """Whether the kubelet has reported while the Talos API was silent: such a node has pods to move."""

@@ -15,7 +15,8 @@ _TAG = re.compile(r"Tag:\s+(\S+)")
 _CONFIG_FOLLOWS = re.compile(r"diff:|(?<=unknown keys found)")
 _LOST = re.compile(r"Unavailable|EOF|no answer within|connection (reset|closed)")
 _REASON_LENGTH = 300
-_BOOT_ID = "/proc/sys/kernel/random/boot_id"
+BOOT_ID = "/proc/sys/kernel/random/boot_id"
+"""File of a node that is different after every boot; its kubelet reports it too."""
 
 
 class Machine:
@@ -98,7 +99,7 @@ class Machine:
         Raises:
             TalosError: The node does not answer.
         """
-        return self.run("read", _BOOT_ID).strip()
+        return self.run("read", BOOT_ID).strip()
 
     def version(self) -> str:
         """

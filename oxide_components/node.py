@@ -143,6 +143,7 @@ def _made_so(props: dict[str, Any], *, olds: dict[str, Any]) -> dict[str, Any]:
     is_new = olds.get("server_id") != props["server_id"]
     try:
         with site(props) as here:
+            here.is_new = is_new
             if here.is_control_plane and (is_new or olds.get(_PENDING)):
                 _clear_stale_member(here, props)
             # A new server that answers runs, with the type that it was made with; that spares the question.

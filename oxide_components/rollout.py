@@ -97,6 +97,7 @@ class Site:
         gate: Checks of the cluster.
         talosctl: Credentials of the cluster.
         props: Inputs of the resource.
+        is_new: The server is new under this name, so that nothing runs on it yet.
     """
 
     def __init__(self, talosctl: Talosctl, props: Mapping[str, Any]) -> None:
@@ -114,6 +115,7 @@ class Site:
             urn=self.urn,
         )
         self.props = props
+        self.is_new = False
         self._boot_id: str | None = None
 
     @property
@@ -136,6 +138,9 @@ class Site:
         Raises:
             OxideError: They are not in time; nothing was touched.
         """
+        if self.is_new and not self.is_control_plane:
+            # Nothing runs on it yet.
+            return
         if self.is_control_plane:
             self.gate.before_control_plane(self.name, goes_down=goes_down)
         else:

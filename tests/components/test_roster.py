@@ -191,6 +191,18 @@ def test_a_dead_control_plane_that_stays_keeps_the_others_from_leaving(
     assert cluster.cordoned() == []
 
 
+def test_a_machine_that_got_the_address_of_a_lost_worker_is_not_reset(
+    cluster: FakeCluster, warnings: list[str]
+) -> None:
+    (address,) = (a for a, name in cluster.alive.items() if name == "demo-worker-3")
+    cluster.alive[address] = "demo-worker-2"
+    cluster.boots["demo-worker-2"] = 7
+    update_roster(roster_props(3, 3), roster_props(3, 2))
+
+    assert cluster.done == ["delete demo-worker-3"]
+    assert any("another machine has the address of demo-worker-3" in text for text in warnings)
+
+
 def test_workers_leave_although_a_control_plane_is_dead(cluster: FakeCluster) -> None:
     cluster.kill("demo-cp-1")
     update_roster(roster_props(3, 3), roster_props(3, 2))
