@@ -9,7 +9,10 @@ from .control_plane import ControlPlane, ControlPlaneArgs
 from .errors import ConfigError, OxideError
 from .firewall import Firewall, FirewallArgs
 from .network import Network, NetworkArgs
+from .node import Upgrade
+from .node_chain import nodes_as_wanted
 from .node_info import NodeInfo
+from .rollout import Rollout
 from .talos_secrets import TalosSecrets, TalosSecretsArgs
 from .worker_pool import TaintArgs, WorkerPool, WorkerPoolArgs
 
@@ -30,10 +33,13 @@ __all__ = [
     "NetworkArgs",
     "NodeInfo",
     "OxideError",
+    "Rollout",
     "TaintArgs",
     "TalosSecrets",
     "TalosSecretsArgs",
+    "Upgrade",
     "WorkerPool",
     "WorkerPoolArgs",
     "create_cluster",
+    "nodes_as_wanted",
 ]
