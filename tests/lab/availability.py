@@ -1,9 +1,10 @@
 """An application with a budget for disruptions, and how much of it is available while a cluster changes under it."""
 
-import json
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+
+from oxide_components.kubernetes_api import ApiUnavailableError, KubernetesApi
 
 from .stacks import Stack
 
@@ -14,19 +15,24 @@ PAUSE = 0.2
 
 @contextmanager
 def watched(stack: Stack) -> Iterator[list[int]]:
-    """Number of available replicas, asked again and again; a silent API counts as none."""
+    """
+    Number of available replicas, asked again and again of whichever control plane answers.
+
+    An API that is silent at every control plane, twice in a row, counts as none.
+    """
+    api = KubernetesApi(stack.outputs()["kubeconfig"], timeout=5)
     seen: list[int] = []
     over = threading.Event()
 
     def watch() -> None:
         while not over.wait(PAUSE):
             try:
-                text = stack.kubectl(
-                    "get", "deployment", NAME, "-o", "json", "--request-timeout=5s"
-                )
-                seen.append(json.loads(text)["status"].get("availableReplicas", 0))
-            except AssertionError:
-                seen.append(0)
+                seen.append(_available(api))
+            except ApiUnavailableError:
+                try:
+                    seen.append(_available(api))
+                except ApiUnavailableError:
+                    seen.append(0)
 
     thread = threading.Thread(target=watch)
     thread.start()
@@ -35,6 +41,11 @@ def watched(stack: Stack) -> Iterator[list[int]]:
     finally:
         over.set()
         thread.join()
+
+
+def _available(api: KubernetesApi) -> int:
+    (found,) = api.items(f"/apis/apps/v1/deployments?fieldSelector=metadata.name%3D{NAME}")
+    return int(found["status"].get("availableReplicas", 0))
 
 
 def run_application(stack: Stack, *, replicas: int, budget: int) -> None:

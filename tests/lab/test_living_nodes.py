@@ -1,18 +1,15 @@
 """Changes of living nodes: in order, behind gates, only where they concern. The tests build on each other."""
 
 import re
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from itertools import pairwise
 
 import pytest
 
 from lab.api import clear_faults, plan_fault
-from oxide_components.kubernetes_api import ApiUnavailableError, KubernetesApi
 
 from . import node_events
-from .availability import NAME, run_application
+from .availability import run_application, watched
 from .stacks import TRACEBACK, Stack
 
 BUDGET = 3
@@ -47,7 +44,7 @@ def test_a_change_that_needs_a_reboot_is_rolled_one_by_one_while_the_api_serves(
     live: Stack,
 ) -> None:
     before = node_events.last_order(live.lab)
-    with _polled(live) as polls:
+    with watched(live) as available:
         live.up()
 
     events = node_events.of_stack(live, after=before)
@@ -58,9 +55,8 @@ def test_a_change_that_needs_a_reboot_is_rolled_one_by_one_while_the_api_serves(
         assert end < begin, f"{name} went down before the node ahead was back"
     for name, begin, _ in spans:
         assert "cordon" in [e.kind for e in events if e.node == name and e.time < begin], name
-    assert polls.failures == 0
-    assert len(polls.available) > 50
-    assert min(polls.available) >= BUDGET
+    assert len(available) > 50
+    assert min(available) >= BUDGET
     assert not any(node["spec"].get("unschedulable") for node in live.nodes().values())
     assert live.up().changes == {}
 
@@ -179,33 +175,3 @@ def _applied(stack: Stack, after: int) -> list[str]:
     """Names of the nodes that took a config, in order."""
     events = node_events.of_stack(stack, "apply", after=after)
     return [event.node for event in events if "refused" not in event.detail]
-
-
-class _Polls:
-    def __init__(self) -> None:
-        self.available: list[int] = []
-        self.failures = 0
-
-
-@contextmanager
-def _polled(stack: Stack) -> Iterator[_Polls]:
-    """A client that asks any control plane that answers for the application, again and again."""
-    api = KubernetesApi(stack.outputs()["kubeconfig"], timeout=3)
-    polls, over = _Polls(), threading.Event()
-
-    def poll() -> None:
-        while not over.wait(0.2):
-            try:
-                items = api.items(f"/apis/apps/v1/deployments?fieldSelector=metadata.name%3D{NAME}")
-            except ApiUnavailableError:
-                polls.failures += 1
-            else:
-                polls.available.append(items[0]["status"].get("availableReplicas", 0))
-
-    thread = threading.Thread(target=poll)
-    thread.start()
-    try:
-        yield polls
-    finally:
-        over.set()
-        thread.join()
