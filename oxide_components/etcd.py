@@ -75,6 +75,22 @@ def members(talosctl: Talosctl, via: ControlPlane) -> list[Member]:
     ]
 
 
+def members_of_any(talosctl: Talosctl, control_planes: Sequence[ControlPlane]) -> list[Member]:
+    """
+    The members as the first control plane sees them that tells.
+
+    Raises:
+        TalosError: None does.
+    """
+    error = TalosError("no control plane to ask for the members of etcd")
+    for via in control_planes:
+        try:
+            return members(talosctl, via)
+        except TalosError as caught:
+            error = caught
+    raise error
+
+
 def member_of(found: Sequence[Member], node: Mapping[str, str]) -> Member | None:
     """The member that runs on a node, by name or, for one that has never started, by address."""
     address = node.get("private_address") or ""

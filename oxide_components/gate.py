@@ -15,6 +15,7 @@ from .kubernetes_api import (
     KubernetesApi,
     node_not_ready_reason,
 )
+from .kubernetes_api import boot_id as reported_boot_id
 from .machine_config import POOL_NODE_LABEL
 from .talosctl import Talosctl, TalosError
 
@@ -64,15 +65,12 @@ class Gate:
             OxideError: Time is up; the text names the check that failed.
         """
         others = [node for node in self._control_planes if node["name"] != name]
+        relied_on = [node for node in others if node["name"] not in self._skipped]
 
         def reason() -> str | None:
-            for node in others:
-                if (
-                    node["name"] not in self._skipped
-                    and (why := self._unwell_reason(node)) is not None
-                ):
+            for node in relied_on:
+                if (why := self._unwell_reason(node)) is not None:
                     return why
-            relied_on = [node for node in others if node["name"] not in self._skipped]
             if reasons := etcd.unhealthy_reasons(self._talosctl, relied_on):
                 return f"etcd: {'; '.join(reasons)}"
             return self._quorum_reason(relied_on) if goes_down and others else None
@@ -118,7 +116,7 @@ class Gate:
             node_object = self._api.node(name)
             if (why := node_not_ready_reason(node_object)) is not None:
                 return why
-            if boot_id is not None and _boot_id(node_object or {}) != boot_id:
+            if boot_id is not None and reported_boot_id(node_object or {}) != boot_id:
                 return "its kubelet has not reported since the restart"
             for node in found:
                 if (why := self._api.not_ready_reason(server_url(node["public_address"]))) or (
@@ -212,10 +210,6 @@ def _static_pods(talosctl: Talosctl, node: etcd.ControlPlane) -> dict[str, dict[
                 if mark.startswith(_TALOS_MARKS)
             }
     return found
-
-
-def _boot_id(node: dict[str, Any]) -> str:
-    return str(node.get("status", {}).get("nodeInfo", {}).get("bootID", ""))
 
 
 def _is_out(node: dict[str, Any]) -> bool:

@@ -55,21 +55,28 @@ class KubernetesApi:
         content_type: str = "application/json",
     ) -> tuple[int, bytes]:
         """
-        Status and body of the first server that answers.
+        Status and body of the first server that can tell; an error of all is the last one's answer.
 
-        A lost answer makes the next server get the same request again, so it must bear that.
+        A lost answer, or an error of the server itself (5xx: its etcd changes leaders, it shuts down), makes the next
+        server get the same request again, so it must bear that.
 
         Raises:
             ApiUnavailableError: None answered.
         """
         reasons = []
+        failed = None
         for server in self.servers:
             try:
-                return self.request_to(server, method, path, body, content_type)
+                answer = self.request_to(server, method, path, body, content_type)
+                if answer[0] < http.HTTPStatus.INTERNAL_SERVER_ERROR:
+                    return answer
+                failed = answer
             except OSError as error:
                 reasons.append(f"{server}: {_reason(error)}")
             except http.client.HTTPException as error:
                 reasons.append(f"{server}: {type(error).__name__}")
+        if failed is not None:
+            return failed
         raise ApiUnavailableError("; ".join(reasons))
 
     def request_to(
@@ -211,6 +218,11 @@ def internal_address(node: Mapping[str, Any]) -> str:
         if address.get("type") == "InternalIP":
             return str(address.get("address", ""))
     return ""
+
+
+def boot_id(node: Mapping[str, Any]) -> str:
+    """Boot id that the kubelet of a Node object has reported; empty where it has not."""
+    return str(node.get("status", {}).get("nodeInfo", {}).get("bootID", ""))
 
 
 def node_not_ready_reason(node: dict[str, Any] | None) -> str | None:

@@ -8,7 +8,7 @@ from . import etcd, naming
 from .drain import drain, has_refuge
 from .dynamic_provider import log_progress, log_warning, wait_until
 from .errors import OxideError
-from .kubernetes_api import KubernetesApi, internal_address
+from .kubernetes_api import KubernetesApi, boot_id, internal_address
 from .machine import BOOT_ID
 from .talosctl import Talosctl, TalosError
 
@@ -221,13 +221,7 @@ class Leaving:
         wait_until(f"etcd to let {name} go", self._urn, ETCD_TIMEOUT, reason, interval=1)
 
     def _members(self) -> list[etcd.Member]:
-        error = TalosError("no control plane to ask for the members of etcd")
-        for via in self._staying:
-            try:
-                return etcd.members(self._talosctl, via)
-            except TalosError as caught:
-                error = caught
-        raise error
+        return etcd.members_of_any(self._talosctl, self._staying)
 
     def _reset(self, name: str, address: str, *, graceful: bool) -> None:
         log_progress(self._urn, f"{name}: wiping its disk")
@@ -272,8 +266,8 @@ class Leaving:
         name = node["metadata"]["name"]
         end = time.monotonic() + SILENCE
         while True:
-            found: dict[str, Any] | None = self._api.node(name)
-            reported = (found or {}).get("status", {}).get("nodeInfo", {}).get("bootID")
+            found = self._api.node(name)
+            reported = boot_id(found or {})
             try:
                 if self._call(address, "read", BOOT_ID, timeout=_PROBE_TIMEOUT).strip() == reported:
                     return True

@@ -1,8 +1,7 @@
 """A node of the cluster, as opposed to the server it runs on: Ready, serving if it is a control plane, of the wanted server type."""
 
-import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, TypedDict
 
 import pulumi
@@ -198,7 +197,7 @@ def _clear_stale_member(here: Site, props: Mapping[str, Any]) -> None:
     def reason() -> str | None:
         try:
             # In this order: who is found as a member first and has no data then, cannot have joined in between.
-            member = etcd.member_of(_members(here, others), me)
+            member = etcd.member_of(etcd.members_of_any(here.talosctl, others), me)
             if member is None or etcd.holds_data(here.talosctl, me):
                 return None
             if not member.name and time.monotonic() < joining_until:
@@ -215,10 +214,3 @@ def _clear_stale_member(here: Site, props: Mapping[str, Any]) -> None:
 
     if others:
         wait_until(f"{here.name} to join etcd", here.urn, here.timeout, reason)
-
-
-def _members(here: Site, control_planes: Sequence[Mapping[str, str]]) -> list[etcd.Member]:
-    for node in control_planes:
-        with contextlib.suppress(TalosError):
-            return etcd.members(here.talosctl, node)
-    raise TalosError("no control plane to ask for the members of etcd")

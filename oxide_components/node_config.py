@@ -96,6 +96,9 @@ def _difference(olds: Mapping[str, Any], news: Mapping[str, Any]) -> tuple[list[
     if not isinstance(before, str) or not isinstance(after, str):
         # Unknown in this preview, because something that it is made of is changed as well.
         return [], ""
+    if before == after:
+        # The common case of every preview, and reading configs is slow.
+        return [], ""
     keys = changed_keys(before, with_versions_of(before, after))
     if not keys:
         return [], ""

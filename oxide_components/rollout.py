@@ -138,12 +138,10 @@ class Site:
         Raises:
             OxideError: They are not in time; nothing was touched.
         """
-        if self.is_new and not self.is_control_plane:
-            # Nothing runs on it yet.
-            return
         if self.is_control_plane:
             self.gate.before_control_plane(self.name, goes_down=goes_down)
-        else:
+        elif not self.is_new:
+            # Nothing runs on a new worker yet.
             self.gate.before_worker(
                 self.name, self.props["pool"], int(self.props.get("max_unavailable") or 1)
             )

@@ -1,6 +1,7 @@
 """An application with a budget for disruptions, and how much of it is available while a cluster changes under it."""
 
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -12,26 +13,29 @@ NAME = "web"
 PAUSE = 0.2
 """Seconds between two questions, so that asking does not keep the machine from answering."""
 
+SILENCE = 15.0
+"""Seconds without an answer that are an outage: an election of etcd's leader on a busy machine is shorter."""
+
 
 @contextmanager
 def watched(stack: Stack) -> Iterator[list[int]]:
     """
     Number of available replicas, asked again and again of whichever control plane answers.
 
-    An API that is silent at every control plane, twice in a row, counts as none.
+    An API that no control plane serves for longer than `SILENCE` counts as none.
     """
     api = KubernetesApi(stack.outputs()["kubeconfig"], timeout=5)
     seen: list[int] = []
     over = threading.Event()
 
     def watch() -> None:
+        answered = time.monotonic()
         while not over.wait(PAUSE):
             try:
                 seen.append(_available(api))
+                answered = time.monotonic()
             except ApiUnavailableError:
-                try:
-                    seen.append(_available(api))
-                except ApiUnavailableError:
+                if time.monotonic() - answered > SILENCE:
                     seen.append(0)
 
     thread = threading.Thread(target=watch)
