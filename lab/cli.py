@@ -59,6 +59,9 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument(
         "field", nargs="*", metavar="KEY=VALUE", help="server=lab-cp-1, seconds=30 ..."
     )
+    one = commands.add_parser("vpn", help="reach private addresses, or no longer")
+    one.add_argument("switch", choices=("on", "off"))
+    one.add_argument("network", nargs="?", default="", help="name or id; default: all networks")
     one = commands.add_parser("logs", help="what the daemons wrote")
     one.add_argument("name", nargs="*", help="lab-node, hetzner; default: both")
     one.add_argument("-n", "--lines", type=int, default=40, help="default: 40")

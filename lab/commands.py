@@ -9,6 +9,7 @@ import shutil
 import subprocess
 
 from lab import api, foreground, nodes_table, paths, stack
+from lab import vpn as inside
 from lab.errors import LabError
 from lab.instance import FOREIGN, Lab
 
@@ -62,6 +63,9 @@ def env(_args: argparse.Namespace) -> int:
     for name in FOREIGN:
         if name in os.environ:
             print(f"unset {name}")
+    for name in ("HTTPS_PROXY", "https_proxy"):
+        if os.environ.get(name, "").endswith(lab.settings.vpn):
+            print(f"unset {name}")
     for name, value in lab.variables().items():
         print(f"export {name}={shlex.quote(value)}")
     return 0
@@ -101,6 +105,19 @@ def status(_args: argparse.Namespace) -> int:
         print(f"  {server['name']:<24} {server['status']:<12} {address['ip'] if address else '-'}")
     if servers and lab.kubeconfig.exists():
         print(f"\n{nodes_table.read(lab)}")
+    return 0
+
+
+def vpn(args: argparse.Namespace) -> int:
+    """Lets the lab's commands into the private networks, or out again."""
+    lab = Lab()
+    if args.switch == "off":
+        inside.disconnect(lab)
+        print('private addresses are unreachable: eval "$(make -s env)" in open shells')
+        return 0
+    lab.start()
+    proxy = inside.connect(lab, args.network)
+    print(f'inside through {proxy}: eval "$(make -s env)" in open shells')
     return 0
 
 

@@ -17,6 +17,8 @@ FOREIGN = ("PULUMI_CONFIG_PASSPHRASE", "PULUMI_ACCESS_TOKEN", "PULUMI_STACK")
 """Variables that would make the lab's commands act on a person's own stacks."""
 
 _LOOPBACK = "127.0.0.0/8,localhost,::1"
+_NO_VPN = f"{_LOOPBACK},127.0.0.1"
+"""The address by itself is for clients that do not know ranges."""
 
 
 class Lab:
@@ -62,6 +64,19 @@ class Lab:
         return self.state_dir / "talosconfig"
 
     @property
+    def vpn_file(self) -> Path:
+        """Exists while the lab's commands are inside the private networks; may name one by id."""
+        return self.state_dir / "vpn"
+
+    @property
+    def vpn_url(self) -> str | None:
+        """The proxy that the lab's commands go through; None while they are outside."""
+        if not self.vpn_file.exists():
+            return None
+        network = self.vpn_file.read_text().strip()
+        return f"http://{f'{network}@' if network else ''}{self.settings.vpn}"
+
+    @property
     def daemons(self) -> list[Daemon]:
         """The daemons in the order of their start."""
         s = self.settings
@@ -78,6 +93,8 @@ class Lab:
                 *("--bin-dir", str(paths.BIN)),
                 *("--kubernetes-dir", str(paths.KUBERNETES)),
                 *("--boot-seconds", os.environ.get("LAB_BOOT_SECONDS", "1")),
+                *("--check-seconds", os.environ.get("LAB_CHECK_SECONDS", "1")),
+                *("--vpn", s.vpn),
             ],
             health=f"{nodes_url}/_lab/health",
             directory=log,
@@ -157,6 +174,10 @@ class Lab:
         }
         if os.environ.get("LAB_PLUGINS") != provider_plugins.DOWNLOAD:
             found["PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"] = "true"
+        if vpn := self.vpn_url:
+            # Whatever the person's own exceptions are, private addresses go through this proxy.
+            found |= dict.fromkeys(("HTTPS_PROXY", "https_proxy"), vpn)
+            return found | dict.fromkeys(("NO_PROXY", "no_proxy"), _NO_VPN)
         for name in ("NO_PROXY", "no_proxy"):
             before = os.environ.get(name, "")
             found[name] = before if _LOOPBACK in before else f"{before},{_LOOPBACK}".lstrip(",")

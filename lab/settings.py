@@ -18,6 +18,9 @@ _OCTETS = range(16, 251, 2)
 CLAIM_PORT = 49999
 """A running instance listens here on 127.P.0.1, so that no other takes its octet."""
 
+VPN_PORT = 49998
+"""The proxy into the private networks listens here on 127.P.0.1."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -46,6 +49,11 @@ class Settings:
     def claim(self) -> str:
         """Address that lab-node listens at to hold the octet."""
         return f"{self.public_prefix}.0.1:{CLAIM_PORT}"
+
+    @property
+    def vpn(self) -> str:
+        """Address of the proxy into the private networks."""
+        return f"{self.public_prefix}.0.1:{VPN_PORT}"
 
     @property
     def endpoint(self) -> str:

@@ -147,6 +147,8 @@ class Api:
             raise ApiError(fault.status or 412, fault.code or "resource_unavailable", message)
         if path.startswith(_READS_POWER):
             await self._project.machines.refresh()
+        if path.startswith("/load_balancers"):
+            await self._project.balancers.refresh()
         failure = None
         if method != "GET" and (fault := faults.take("action_fails", method, path)):
             message = fault.message or "planned fault"
@@ -154,6 +156,7 @@ class Api:
         call = Call(self._project, request.path_params, request.query_params, fields, failure)
         reply = route.handler(call)
         if method != "GET":
+            self._project.balancers.touch()
             await self._project.file.flush()
         if faults.take("lost_response", method, path):
             raise Dropped

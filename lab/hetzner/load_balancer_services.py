@@ -118,7 +118,8 @@ def _target(call: Call) -> Record:
 
 
 def _done(call: Call, command: str, balancer: Record) -> Reply:
-    return call.started(call.begin(command, ("load_balancer", balancer["id"])))
+    subject, work = ("load_balancer", balancer["id"]), call.project.balancers.sync
+    return call.started(call.begin(command, subject, work=work))
 
 
 def _find(balancer: Record, body: Body) -> int:

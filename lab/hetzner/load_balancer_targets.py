@@ -7,10 +7,12 @@ from typing import Any
 from lab.hetzner import catalog
 from lab.hetzner.addresses import parse_address
 from lab.hetzner.api import Call, Reply, Route
+from lab.hetzner.balancers import selected
 from lab.hetzner.bodies import Body
 from lab.hetzner.errors import limit_exceeded, refused
 from lab.hetzner.labels import parse_selector
 from lab.hetzner.primary_ips import of_server
+from lab.hetzner.project import Project
 from lab.hetzner.store import Record, Store
 
 KINDS = ("server", "label_selector", "ip")
@@ -65,6 +67,8 @@ def add(store: Store, balancer: Record, target: Record) -> None:
         raise refused("load_balancer_not_attached_to_network", message)
     if target["type"] == "server":
         _require_reachable(store, balancer, target)
+    elif target["type"] == "ip":
+        _require_foreign(store, target["ip"]["ip"])
     balancer["targets"].append(target)
 
 
@@ -74,10 +78,17 @@ def _require_reachable(store: Store, balancer: Record, target: Record) -> None:
         networks = {attachment["network"] for attachment in server["private_net"]}
         if not networks & {attachment["network"] for attachment in balancer["private_net"]}:
             message = f"server {server['id']} is not in the load balancer's network"
-            raise refused("resolve_cloud_private_targets_error", message)
+            raise refused("server_not_attached_to_network", message)
     elif of_server(store, server["id"], "ipv4") is None:
         message = f"server {server['id']} has no public IPv4 address"
-        raise refused("resolve_cloud_public_targets_error", message)
+        raise refused("missing_ipv4", message)
+
+
+def _require_foreign(store: Store, ip: str) -> None:
+    kinds = (("primary_ip", "ip"), ("floating_ip", "ip"), ("load_balancer", "ipv4"))
+    if any(next(store.where(kind, **{field: ip}), None) for kind, field in kinds):
+        message = f"IP {ip} belongs to a Hetzner Cloud resource"
+        raise refused("cloud_resource_ip_not_allowed", message)
 
 
 def drop_private(balancer: Record) -> None:
@@ -85,27 +96,22 @@ def drop_private(balancer: Record) -> None:
     balancer["targets"] = [t for t in balancer["targets"] if not t["use_private_ip"]]
 
 
-def view(store: Store, balancer: Record, target: Record) -> dict[str, Any]:
+def view(project: Project, balancer: Record, target: Record) -> dict[str, Any]:
     """The target as the API shows it."""
-    health = [
-        {"listen_port": service["listen_port"], "status": "unknown"}
-        for service in balancer["services"]
-    ]
+    health, private = project.balancers.health, target["use_private_ip"]
     if target["type"] != "label_selector":
-        return {**target, "health_status": health}
-    matches = parse_selector(target["label_selector"]["selector"])
-    private = target["use_private_ip"]
-    selected = [
+        where = target["ip"]["ip"] if target["type"] == "ip" else target["server"]["id"]
+        return {**target, "health_status": health(balancer, where, private)}
+    chosen = [
         {
             "type": "server",
-            "server": {"id": server["id"]},
+            "server": {"id": key},
             "use_private_ip": private,
-            "health_status": health,
+            "health_status": health(balancer, key, private),
         }
-        for server in store.all("server")
-        if matches(server["labels"])
+        for key in selected(project.store, target)
     ]
-    return {**target, "targets": selected}
+    return {**target, "targets": chosen}
 
 
 def _target(call: Call) -> Record:
@@ -114,12 +120,17 @@ def _target(call: Call) -> Record:
     return balancer
 
 
+def _done(call: Call, command: str, balancer: Record) -> Reply:
+    subject, work = ("load_balancer", balancer["id"]), call.project.balancers.sync
+    return call.started(call.begin(command, subject, work=work))
+
+
 def _add(call: Call) -> Reply:
     balancer, body = _target(call), call.body()
     target = read_target(body)
     body.check()
     add(call.store, balancer, target)
-    return call.started(call.begin("add_target", ("load_balancer", balancer["id"])))
+    return _done(call, "add_target", balancer)
 
 
 def _remove(call: Call) -> Reply:
@@ -130,7 +141,7 @@ def _remove(call: Call) -> Reply:
     if len(kept) == len(balancer["targets"]):
         raise refused("load_balancer_target_not_found", "target not found", 404)
     balancer["targets"] = kept
-    return call.started(call.begin("remove_target", ("load_balancer", balancer["id"])))
+    return _done(call, "remove_target", balancer)
 
 
 ROUTES = [

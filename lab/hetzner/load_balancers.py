@@ -1,4 +1,4 @@
-"""/load_balancers: the objects only, no traffic flows."""
+"""/load_balancers: what they are; `balancers` makes traffic flow."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from lab.hetzner.api import Call, Reply, Route
 from lab.hetzner.bodies import NAME, Body
 from lab.hetzner.errors import invalid_field, protected, refused
 from lab.hetzner.network_ranges import choose_address, require_room
+from lab.hetzner.project import Project
 from lab.hetzner.store import Record, Store
 
 ALGORITHMS = ("round_robin", "least_connections")
@@ -18,7 +19,7 @@ SHARE = 0.25
 """Length of a change, relative to a server creation."""
 
 
-def view(store: Store, balancer: Record) -> dict[str, Any]:
+def view(project: Project, balancer: Record) -> dict[str, Any]:
     """The load balancer as the API shows it."""
     return {
         "id": balancer["id"],
@@ -36,7 +37,7 @@ def view(store: Store, balancer: Record) -> dict[str, Any]:
         "created": balancer["created"],
         "services": balancer["services"],
         "targets": [
-            load_balancer_targets.view(store, balancer, target) for target in balancer["targets"]
+            load_balancer_targets.view(project, balancer, target) for target in balancer["targets"]
         ],
         "algorithm": {"type": balancer["algorithm"]},
         "included_traffic": 20 * 1024**4,
@@ -79,7 +80,7 @@ def _attach(
 
 def _list(call: Call) -> Reply:
     balancers = call.store.all("load_balancer")
-    return call.listing("load_balancers", balancers, lambda b: view(call.store, b))
+    return call.listing("load_balancers", balancers, lambda b: view(call.project, b))
 
 
 def _create(call: Call) -> Reply:
@@ -121,18 +122,19 @@ def _create(call: Call) -> Reply:
     del fields["id"]
     balancer = store.add("load_balancer", fields)
     subject = ("load_balancer", balancer["id"])
-    action = call.begin("create_load_balancer", subject, share=0.5, holds=[subject])
-    return call.started(action, load_balancer=view(store, balancer))
+    work = call.project.balancers.sync
+    action = call.begin("create_load_balancer", subject, share=0.5, work=work, holds=[subject])
+    return call.started(action, load_balancer=view(call.project, balancer))
 
 
 def _get(call: Call) -> Reply:
-    return Reply(200, {"load_balancer": view(call.store, call.target("load_balancer"))})
+    return Reply(200, {"load_balancer": view(call.project, call.target("load_balancer"))})
 
 
 def _update(call: Call) -> Reply:
     balancer, body = call.target("load_balancer"), call.body()
     call.rename("load_balancer", balancer, body, body.text("name", pattern=NAME))
-    return Reply(200, {"load_balancer": view(call.store, balancer)})
+    return Reply(200, {"load_balancer": view(call.project, balancer)})
 
 
 def _delete(call: Call) -> Reply:
@@ -140,8 +142,9 @@ def _delete(call: Call) -> Reply:
     if balancer["protection"]["delete"]:
         raise protected("load_balancer")
     call.store.remove("load_balancer", balancer["id"])
-    action = call.begin("delete_load_balancer", ("load_balancer", balancer["id"]))
-    return Reply(200, {"action": action})
+    work = call.project.balancers.sync
+    action = call.begin("delete_load_balancer", ("load_balancer", balancer["id"]), work=work)
+    return Reply(200, {"action": call.project.board.view(action)})
 
 
 def _target(call: Call) -> Record:
@@ -152,7 +155,8 @@ def _target(call: Call) -> Record:
 
 def _done(call: Call, command: str, balancer: Record, share: float = 0.0) -> Reply:
     subject = ("load_balancer", balancer["id"])
-    return call.started(call.begin(command, subject, share=share, holds=[subject]))
+    work = call.project.balancers.sync
+    return call.started(call.begin(command, subject, share=share, work=work, holds=[subject]))
 
 
 def _attach_to_network(call: Call) -> Reply:

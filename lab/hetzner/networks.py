@@ -9,7 +9,6 @@ from lab.hetzner.addresses import Network
 from lab.hetzner.api import Call, Reply, Route
 from lab.hetzner.bodies import NAME
 from lab.hetzner.errors import invalid_field, not_found, protected, refused
-from lab.hetzner.load_balancer_targets import drop_private
 from lab.hetzner.network_ranges import attachments, new_route, new_subnet, read_range
 from lab.hetzner.store import Record, Store
 
@@ -75,13 +74,13 @@ def _delete(call: Call) -> Reply:
     if network["protection"]["delete"]:
         raise protected("network")
     call.project.require_calm("network", network["id"])
+    inside = attachments(call.store, network)
+    if any(kind == "load_balancer" for kind, _, _ in inside):
+        raise refused("service_error", "network has attached resources")
     servers = []
-    for kind, record, attachment in attachments(call.store, network):
+    for _, record, attachment in inside:
         record["private_net"].remove(attachment)
-        if kind == "server":
-            servers.append(record["id"])
-        else:
-            drop_private(record)
+        servers.append(record["id"])
     call.store.remove("network", network["id"])
     if servers:
         machines = call.project.machines
@@ -118,11 +117,13 @@ def _delete_subnet(call: Call) -> Reply:
     if subnet is None:
         raise not_found("subnet", ip_range)
     inside = Network(subnet["ip_range"])
-    for _, _, attachment in attachments(call.store, network):
+    for kind, _, attachment in attachments(call.store, network):
         for text in (attachment["ip"], *attachment.get("alias_ips", [])):
             if Network(text).subnet_of(inside):
                 # This code and these words are what the Terraform provider waits on.
                 message = "cannot remove subnet because servers are attached to it"
+                if kind == "load_balancer":
+                    message = "network has attached resources"
                 raise refused("service_error", message)
     network["subnets"].remove(subnet)
     return _change(call, network, "delete_subnet")

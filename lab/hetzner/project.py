@@ -8,6 +8,7 @@ from typing import Any
 
 from lab.hetzner import addresses, image_seed, machine_spec
 from lab.hetzner.actions import ActionBoard
+from lab.hetzner.balancers import Balancers
 from lab.hetzner.errors import conflict, limit_exceeded, locked
 from lab.hetzner.faults import Faults
 from lab.hetzner.machines import Machines
@@ -29,6 +30,7 @@ class Project:
         url = settings.nodes_url
         client = NodeClient(url, settings.node_patience) if url else None
         self.machines = Machines(self.store, client, self._machine_of, self.file.touch)
+        self.balancers = Balancers(self.store, client)
         self._background: set[asyncio.Task[None]] = set()
 
     def _machine_of(self, server: Record) -> dict[str, Any]:
@@ -45,6 +47,7 @@ class Project:
             server["transition"] = None
         await self.file.flush()
         self._in_background(self.machines.reconcile())
+        self._in_background(self.balancers.reconcile())
 
     async def close(self) -> None:
         """Stop what is running and save."""

@@ -59,6 +59,10 @@ class FakeMachines:
         """The last PUT of each machine that exists, with its live `power`."""
         self.calls: list[tuple[str, str]] = []
         """Method and path of every request except readings of status."""
+        self.balancers: dict[int, dict[str, Any]] = {}
+        """The last PUT of each load balancer that exists."""
+        self.health: dict[int, dict[str, str]] = {}
+        """Health of servers by listening port, for all load balancers."""
         self.faults: list[dict[str, Any]] = []
         """The planned faults."""
 
@@ -72,6 +76,8 @@ class FakeMachines:
                 return 200, self.faults
             self.faults = [*self.faults, body] if method == "POST" else []
             return 200, {}
+        if parts[0] == "load_balancers":
+            return self._balance(method, parts, body)
         if parts == ["servers"]:
             return 200, [{"id": key, "power": m["power"]} for key, m in self.machines.items()]
         key = int(parts[1])
@@ -85,6 +91,22 @@ class FakeMachines:
             power = {"poweron": "on", "poweroff": "off", "shutdown": "off"}
             self.machines[key]["power"] = power.get(parts[3], self.machines[key]["power"])
         return 200, {"id": key, "power": self.machines[key]["power"]}
+
+    def _balance(self, method: str, parts: list[str], body: Any) -> tuple[int, Any]:
+        if method == "GET":
+            statuses = []
+            for key, spec in self.balancers.items():
+                targets = [
+                    {**target, "health": self.health.get(target.get("server", 0), {})}
+                    for target in spec["targets"]
+                ]
+                statuses.append({"id": key, "targets": targets})
+            return 200, statuses
+        if method == "PUT":
+            self.balancers[int(parts[1])] = body
+        else:
+            self.balancers.pop(int(parts[1]), None)
+        return 200, {}
 
 
 @contextmanager

@@ -40,6 +40,8 @@ func run() error {
 	binDir := flag.String("bin-dir", ".lab/bin", "directory with etcd and kwok")
 	kubernetesDir := flag.String("kubernetes-dir", ".lab/kubernetes", "directory with a directory of binaries for each Kubernetes version")
 	bootSeconds := flag.Float64("boot-seconds", 1, "how long a node takes to boot")
+	checkSeconds := flag.Float64("check-seconds", 1, "how long a second between health checks of load balancers takes")
+	vpn := flag.String("vpn", "", "address of the HTTP proxy into the private networks; none without it")
 	claim := flag.String("claim", "", "loopback address to hold, so that no other lab uses the same addresses")
 	verbose := flag.Bool("verbose", false, "show messages of the Kubernetes client library")
 	flag.Parse()
@@ -94,6 +96,16 @@ func run() error {
 	}
 	env.Clusters = machine.NewClusters(env)
 
+	if *vpn != "" {
+		inside, err := net.Listen("tcp", *vpn)
+		if err != nil {
+			return err
+		}
+		defer inside.Close() //nolint:errcheck
+
+		go http.Serve(inside, &control.VPN{Fabric: env.Fabric}) //nolint:errcheck,gosec // ends with the listener
+	}
+
 	clusters, stopClusters := context.WithCancel(context.Background())
 	clustersEnded := make(chan struct{})
 
@@ -103,7 +115,7 @@ func run() error {
 		env.Clusters.Run(clusters)
 	}()
 
-	fleet, err := control.NewFleet(env)
+	fleet, err := control.NewFleet(env, *checkSeconds)
 	if err != nil {
 		stopClusters()
 

@@ -128,7 +128,7 @@ def test_a_load_balancer_serves_targets_in_its_network(cloud: Client) -> None:
     assert refusal(balancer.add_target, target) == "load_balancer_not_attached_to_network"
     assert refusal(balancer.disable_public_interface) == "load_balancer_not_attached_to_network"
     finish(balancer.attach_to_network(network, ip="10.0.0.254"))
-    assert refusal(balancer.add_target, target) == "resolve_cloud_private_targets_error"
+    assert refusal(balancer.add_target, target) == "server_not_attached_to_network"
     finish(server.attach_to_network(network))
     finish(balancer.add_target(target))
     service = LoadBalancerService("tcp", 6443, 6443, proxyprotocol=False)

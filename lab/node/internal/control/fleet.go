@@ -12,13 +12,15 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/oxide-lab/node/internal/balancer"
 	"github.com/oxide-lab/node/internal/hardware"
 	"github.com/oxide-lab/node/internal/machine"
 )
 
 // Fleet is all machines of a lab.
 type Fleet struct {
-	env *machine.Env
+	env       *machine.Env
+	balancers *balancer.Set
 
 	mu       sync.Mutex
 	machines map[int]*machine.Machine
@@ -27,11 +29,19 @@ type Fleet struct {
 	saving    sync.Mutex
 }
 
-// NewFleet brings back the machines that an earlier daemon kept; those whose switch is on boot.
-func NewFleet(env *machine.Env) (*Fleet, error) {
+// NewFleet brings back the machines that an earlier daemon kept; those whose switch is on boot. checkSeconds is how long
+// a second between the health checks of load balancers takes.
+func NewFleet(env *machine.Env, checkSeconds float64) (*Fleet, error) {
 	fleet := &Fleet{env: env, machines: map[int]*machine.Machine{}}
 
 	if err := os.MkdirAll(env.StateDir, 0o700); err != nil {
+		return nil, err
+	}
+
+	var err error
+
+	fleet.balancers, err = balancer.NewSet(env.Fabric, filepath.Join(env.StateDir, "load-balancers.json"), checkSeconds)
+	if err != nil {
 		return nil, err
 	}
 
@@ -167,4 +177,5 @@ func (f *Fleet) Halt() {
 	}
 
 	group.Wait()
+	f.balancers.Close()
 }

@@ -28,6 +28,9 @@ func (f *Fleet) Handler() http.Handler {
 	mux.HandleFunc("PUT /servers/{id}", f.declare)
 	mux.HandleFunc("DELETE /servers/{id}", f.remove)
 	mux.HandleFunc("POST /servers/{id}/actions/{action}", f.withMachine(act))
+	mux.HandleFunc("GET /load_balancers", func(w http.ResponseWriter, _ *http.Request) { reply(w, f.balancers.Statuses()) })
+	mux.HandleFunc("PUT /load_balancers/{id}", f.declareBalancer)
+	mux.HandleFunc("DELETE /load_balancers/{id}", f.removeBalancer)
 	mux.HandleFunc("POST /faults", f.addFault)
 	mux.HandleFunc("GET /faults", func(w http.ResponseWriter, _ *http.Request) { reply(w, f.env.Faults.All()) })
 	mux.HandleFunc("DELETE /faults", func(w http.ResponseWriter, _ *http.Request) {

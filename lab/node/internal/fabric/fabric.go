@@ -32,8 +32,9 @@ type Host interface {
 type Fabric struct {
 	prefix string
 
-	mu    sync.RWMutex
-	hosts map[int]Host
+	mu        sync.RWMutex
+	hosts     map[int]Host
+	balancers map[int]Balancer
 	// advertised keeps the address that a wire address stood for after its machine is gone, because etcd still lists
 	// the member then.
 	advertised map[string]string
@@ -43,7 +44,7 @@ type Fabric struct {
 
 // New makes a fabric whose wire addresses are prefix.x.y, for example 127.17.x.y.
 func New(prefix string) *Fabric {
-	return &Fabric{prefix: prefix, hosts: map[int]Host{}, advertised: map[string]string{}}
+	return &Fabric{prefix: prefix, hosts: map[int]Host{}, balancers: map[int]Balancer{}, advertised: map[string]string{}}
 }
 
 // Wire is the loopback address at which the machine with this id really is.

@@ -27,16 +27,18 @@ const (
 
 // Settings is what the machine config and the hardware say about the node; they may change while it runs.
 type Settings struct {
-	NodeName, NodeIP    string
-	Version             string
-	TalosVersion        string
-	Architecture        string
-	MachineID, BootID   string
-	Cores, DiskGB       int
-	MemoryGB            float64
-	ControlPlane        bool
-	ExternalCloud       bool
-	ProviderID          string
+	NodeName, NodeIP  string
+	Version           string
+	TalosVersion      string
+	Architecture      string
+	MachineID, BootID string
+	Cores, DiskGB     int
+	MemoryGB          float64
+	ControlPlane      bool
+	ExternalCloud     bool
+	ProviderID        string
+	// ServingCertificate is set where the kubelet asks for one.
+	ServingCertificate  bool
 	Labels, Annotations map[string]string
 	// Taints are machine.nodeTaints. Kubernetes lets no worker change its own taints, so there they only cause errors, as
 	// on real nodes; RegisterTaints, the kubelet's registerWithTaints, is what works.
@@ -146,6 +148,10 @@ func (k *Kubelet) run(ctx context.Context) error {
 	}
 
 	k.Report(true, "node registered")
+
+	if err := k.askForServingCertificate(ctx); err != nil {
+		return fmt.Errorf("serving certificate: %w", err)
+	}
 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

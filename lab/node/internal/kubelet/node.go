@@ -18,6 +18,9 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
+// annotationNodeIP tells the cloud controller which address the node goes by.
+const annotationNodeIP = "alpha.kubernetes.io/provided-node-ip"
+
 // register makes the Node, or takes over the one that an earlier boot made.
 func (k *Kubelet) register(ctx context.Context) error {
 	s := k.Settings()
@@ -48,7 +51,7 @@ func (k *Kubelet) register(ctx context.Context) error {
 	}
 
 	if s.ExternalCloud {
-		node.Annotations["alpha.kubernetes.io/provided-node-ip"] = s.NodeIP
+		node.Annotations[annotationNodeIP] = s.NodeIP
 		node.Spec.Taints = append(node.Spec.Taints, corev1.Taint{
 			Key: "node.cloudprovider.kubernetes.io/uninitialized", Value: "true", Effect: corev1.TaintEffectNoSchedule,
 		})
@@ -110,9 +113,20 @@ func (k *Kubelet) syncStatus(ctx context.Context, node *corev1.Node) error {
 	s := k.Settings()
 	status := k.status(s)
 
+	annotated := true
+
+	if s.ExternalCloud {
+		// What the cloud controller has set takes precedence.
+		if len(node.Status.Addresses) > 0 {
+			status.Addresses = node.Status.Addresses
+		}
+
+		annotated = node.Annotations[annotationNodeIP] == s.NodeIP
+	}
+
 	ready := condition(status.Conditions, corev1.NodeReady).Status
 	current := condition(node.Status.Conditions, corev1.NodeReady)
-	unchanged := current != nil && current.Status == ready && k.lastReady == ready &&
+	unchanged := annotated && current != nil && current.Status == ready && k.lastReady == ready &&
 		node.Status.NodeInfo == status.NodeInfo && slices.Equal(node.Status.Addresses, status.Addresses)
 
 	if unchanged && time.Since(k.lastStatus) < statusInterval {
@@ -126,7 +140,12 @@ func (k *Kubelet) syncStatus(ctx context.Context, node *corev1.Node) error {
 		}
 	}
 
-	patch, err := json.Marshal(map[string]any{"status": status})
+	change := map[string]any{"status": status}
+	if !annotated {
+		change["metadata"] = map[string]any{"annotations": map[string]string{annotationNodeIP: s.NodeIP}}
+	}
+
+	patch, err := json.Marshal(change)
 	if err != nil {
 		return err
 	}

@@ -10,12 +10,17 @@ import (
 	"path/filepath"
 	"sync"
 
+	"k8s.io/client-go/rest"
+
+	"github.com/oxide-lab/node/internal/cloud"
+	"github.com/oxide-lab/node/internal/controlplane"
 	"github.com/oxide-lab/node/internal/fabric"
 	"github.com/oxide-lab/node/internal/kwok"
 	"github.com/oxide-lab/node/internal/machineconfig"
 )
 
-// Clusters runs one kwok for each Kubernetes cluster that has a live API server.
+// Clusters runs what plays the containers of each Kubernetes cluster that has a live API server: one kwok, and Hetzner's
+// controllers where their pods run.
 type Clusters struct {
 	env    *Env
 	signal chan struct{}
@@ -103,14 +108,42 @@ func (c *Clusters) reconcile(ctx context.Context) {
 			Dial:    func(ctx context.Context) (net.Conn, error) { return c.dial(ctx, key) },
 		}
 
-		go func() {
-			defer close(entry.done)
+		var parts sync.WaitGroup
 
+		parts.Go(func() {
 			if err := kwok.Run(running, settings); err != nil {
 				log.Printf("kwok: %s", err)
 			}
+		})
+		parts.Go(func() {
+			if err := runCloud(running, settings); err != nil {
+				log.Printf("cloud: %s", err)
+			}
+		})
+
+		go func() {
+			defer close(entry.done)
+
+			parts.Wait()
 		}()
 	}
+}
+
+func runCloud(ctx context.Context, cluster kwok.Cluster) error {
+	client, err := controlplane.AdminCertificate(cluster.CA, "cloud")
+	if err != nil {
+		return err
+	}
+
+	return cloud.Run(ctx, &rest.Config{
+		Host: "https://localhost:6443",
+		Dial: func(ctx context.Context, _, _ string) (net.Conn, error) { return cluster.Dial(ctx) },
+		TLSClientConfig: rest.TLSClientConfig{
+			ServerName: "localhost", CAData: cluster.CA.Crt, CertData: client.Crt, KeyData: client.Key,
+		},
+		QPS:   50,
+		Burst: 100,
+	})
 }
 
 func (c *Clusters) stopExcept(wanted map[string]*Boot) {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"maps"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -230,6 +231,8 @@ func (b *Boot) kubeletSettings() kubelet.Settings {
 	if provider := cfg.Machine().Kubelet().ExtraArgs()["provider-id"]; len(provider) > 0 {
 		settings.ProviderID = provider[0]
 	}
+
+	settings.ServingCertificate = slices.Contains(cfg.Machine().Kubelet().ExtraArgs()["rotate-server-certificates"], "true")
 
 	b.mu.Lock()
 	settings.Cordoned = b.cordoned

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/oxide-lab/node/internal/fabric"
 	"github.com/oxide-lab/node/internal/machineconfig"
@@ -120,10 +121,9 @@ func (b *Boot) routes(port int) ([]*Machine, error) {
 		return nil, err
 	}
 
-	var (
-		machines []*Machine
-		failure  error
-	)
+	addrs, failure := b.behind(addrs)
+
+	var machines []*Machine
 
 	for _, addr := range addrs {
 		m, err := b.Route(addr, port)
@@ -147,9 +147,38 @@ func (b *Boot) routes(port int) ([]*Machine, error) {
 	return machines, nil
 }
 
+// behind replaces load balancers by the control planes that the Kubernetes API behind them names; the reason if one
+// cannot be asked.
+func (b *Boot) behind(addrs []netip.Addr) (found []netip.Addr, failure error) {
+	for _, addr := range addrs {
+		if b.env.Fabric.BalancerAt(b.machine.Hardware(), addr) == nil {
+			found = append(found, addr)
+
+			continue
+		}
+
+		ctx, cancel := context.WithTimeout(b.ctx, 5*time.Second)
+		conn, err := b.env.Fabric.Dial(ctx, b.machine.Hardware(), addr, fabric.PortKubernetes)
+
+		cancel()
+
+		if err != nil {
+			failure = err
+
+			continue
+		}
+
+		conn.Close() //nolint:errcheck
+
+		found = append(found, b.controlPlaneAddresses()...)
+	}
+
+	return found, failure
+}
+
 // dial connects to a Kubernetes API server as the node's kubelet does: to the cluster endpoint, and with KubePrism to
 // every control plane that it has learned of since it joined.
-func (b *Boot) dial(ctx context.Context, network, address string) (net.Conn, error) {
+func (b *Boot) dial(ctx context.Context, _, address string) (net.Conn, error) {
 	host, portText, err := net.SplitHostPort(address)
 	if err != nil {
 		return nil, err
@@ -166,24 +195,13 @@ func (b *Boot) dial(ctx context.Context, network, address string) (net.Conn, err
 		addrs = append(addrs, b.controlPlaneAddresses()...)
 	}
 
-	var dialer net.Dialer
-
 	for _, addr := range addrs {
-		m, err := b.Route(addr, port)
-		if err != nil {
-			failure = errors.Join(failure, err)
-
-			continue
-		}
-
-		conn, err := dialer.DialContext(ctx, network, fabric.JoinPort(b.env.Fabric.Wire(m.Hardware().ID), port))
+		conn, err := b.env.Fabric.Dial(ctx, b.machine.Hardware(), addr, port)
 		if err == nil {
 			return conn, nil
 		}
 
-		failure = errors.Join(failure, &fabric.UnreachableError{
-			Address: fabric.JoinPort(addr.String(), port), Reason: "connection refused",
-		})
+		failure = errors.Join(failure, err)
 	}
 
 	return nil, firstLine(failure)

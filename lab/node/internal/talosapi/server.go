@@ -101,6 +101,14 @@ func (a *API) Serve(maintenance bool) error {
 	a.outer = outer
 	a.mu.Unlock()
 
+	// What comes over the private network arrives at the wire.
+	wire, err := net.Listen("tcp", fabric.JoinPort(a.boot.Wire(), fabric.PortAPI))
+	if err != nil {
+		return err
+	}
+
+	go outer.Serve(wire) //nolint:errcheck // ends with Stop
+
 	if !a.boot.Machine().Hardware().Public().IsValid() {
 		return nil
 	}
