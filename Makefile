@@ -8,7 +8,7 @@ GO_MODULES := lab/node lab/plugins lab/kubernetes-plugin
 GO := GOFLAGS="-mod=readonly -trimpath -buildvcs=false" CGO_ENABLED=0 GOWORK=off go
 
 .DEFAULT_GOAL := help
-.PHONY: help install venv up down env recover status check lint test test-lab test-go
+.PHONY: help install venv up down env recover status check lint test test-lab test-go bench
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -42,6 +42,9 @@ test-lab: install ## Only the tests that run clusters in the lab
 
 test-go: install ## Vet and test the lab's Go modules
 	@for module in $(GO_MODULES); do (cd $$module && $(GO) vet ./... && $(GO) test ./...) || exit; done
+
+bench: install ## Ratios of whole runs; slow, and for a quiet machine
+	@$(PYTHON) -m bench
 
 venv:
 	@$(PYTHON3) -m lab install virtualenv

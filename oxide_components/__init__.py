@@ -1,5 +1,6 @@
 """Pulumi components that create and operate Talos Linux Kubernetes clusters on Hetzner Cloud."""
 
+from .api_load_balancer import ApiLoadBalancer, ApiLoadBalancerArgs, LoadBalancerAccess
 from .cilium_release import CiliumRelease, CiliumReleaseArgs
 from .cluster import Cluster, create_cluster
 from .cluster_args import ClusterArgs
@@ -7,7 +8,11 @@ from .cluster_identity import ClusterIdentity, ClusterIdentityArgs
 from .config import ClusterConfig
 from .control_plane import ControlPlane, ControlPlaneArgs
 from .errors import ConfigError, OxideError
-from .firewall import Firewall, FirewallArgs
+from .firewall import Firewall, FirewallArgs, FirewallRuleArgs
+from .hcloud_cloud_controller import HcloudCloudController, HcloudCloudControllerArgs
+from .hcloud_credentials import HcloudCredentials, HcloudCredentialsArgs
+from .hcloud_csi import HcloudCsi, HcloudCsiArgs
+from .metrics_server import CertificateApprover, MetricsServer, MetricsServerArgs
 from .network import Network, NetworkArgs
 from .node import Upgrade
 from .node_chain import nodes_as_wanted
@@ -17,6 +22,9 @@ from .talos_secrets import TalosSecrets, TalosSecretsArgs
 from .worker_pool import TaintArgs, WorkerPool, WorkerPoolArgs
 
 __all__ = [
+    "ApiLoadBalancer",
+    "ApiLoadBalancerArgs",
+    "CertificateApprover",
     "CiliumRelease",
     "CiliumReleaseArgs",
     "Cluster",
@@ -29,6 +37,16 @@ __all__ = [
     "ControlPlaneArgs",
     "Firewall",
     "FirewallArgs",
+    "FirewallRuleArgs",
+    "HcloudCloudController",
+    "HcloudCloudControllerArgs",
+    "HcloudCredentials",
+    "HcloudCredentialsArgs",
+    "HcloudCsi",
+    "HcloudCsiArgs",
+    "LoadBalancerAccess",
+    "MetricsServer",
+    "MetricsServerArgs",
     "Network",
     "NetworkArgs",
     "NodeInfo",

@@ -52,6 +52,8 @@ class AddressPlan:
     """Range of Kubernetes service addresses."""
     node_cidr_mask_size: int
     """Prefix length of a node's block of pod addresses."""
+    native_routing: bool = False
+    """Whether the Hetzner network routes pods, so that their range has to be a part of it."""
 
     @property
     def gateway(self) -> IPv4Address:
@@ -102,6 +104,7 @@ class AddressPlan:
             *self._network_problems(),
             *self._subnet_problems(control_planes, workers),
             *self._cluster_range_problems(),
+            *(self._native_problems() if self.native_routing else ()),
             *self._overlap_problems(),
             *self._node_mask_problems(control_planes + workers),
         ]
@@ -220,10 +223,25 @@ class AddressPlan:
                 "use a /28 or larger, such as 10.0.8.0/21",
             )
 
+    def _native_problems(self) -> Iterator[Problem]:
+        if not self.pods.subnet_of(self.network):
+            yield _problem(
+                "podCidr",
+                self.pods,
+                f"is not inside networkCidr {self.network}, and native routing needs routes to it in the network",
+                "choose a part of the network outside both subnets, or a larger networkCidr such as 10.0.0.0/16",
+            )
+
     def _overlap_problems(self) -> Iterator[Problem]:
-        whole = {"networkCidr": self.network, "podCidr": self.pods, "serviceCidr": self.services}
+        ranges = {"podCidr": self.pods, "serviceCidr": self.services}
         subnets = {"controlSubnetCidr": self.control_subnet, "workerSubnetCidr": self.worker_subnet}
-        for group in (whole, subnets):
+        groups = (
+            # The network then holds pods and may hold services, beside its subnets.
+            ({**subnets, **ranges},)
+            if self.native_routing
+            else ({"networkCidr": self.network, **ranges}, subnets)
+        )
+        for group in groups:
             for (first, first_cidr), (second, second_cidr) in combinations(group.items(), 2):
                 if first_cidr.overlaps(second_cidr):
                     yield _problem(

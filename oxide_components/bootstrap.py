@@ -1,14 +1,28 @@
-"""The guarded bootstrap: founds etcd on the first control plane, exactly once in a cluster's life."""
+"""The guarded bootstrap: founds etcd on the first control plane, empty once in a cluster's life, later from a snapshot only."""
 
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
 import pulumi
-from pulumi.dynamic import CreateResult, Resource
+from pulumi.dynamic import (
+    CheckFailure,
+    CheckResult,
+    CreateResult,
+    DiffResult,
+    Resource,
+    UpdateResult,
+)
 
 from . import etcd
-from .dynamic_provider import LifecycleProvider, cluster_lock, wait_until
+from .dynamic_provider import (
+    LifecycleProvider,
+    cluster_lock,
+    log_info,
+    log_progress,
+    log_warning,
+    wait_until,
+)
 from .talosctl import Talosctl, TalosError
 from .urn import child_urn
 
@@ -22,6 +36,13 @@ RESTORE_TIMEOUT = 600.0
 """Seconds that the upload of a snapshot may take."""
 
 _ALREADY = re.compile(r"AlreadyExists|already bootstrapped|etcd data directory is not empty")
+_ALL_LOST = (
+    "No control plane keeps its server, so that all of etcd's data is gone. Name a snapshot of etcd in restoreFrom "
+    "(docs/operations.md, 'Snapshots and restore'). Without one the cluster's objects are lost: take it down with "
+    "`pulumi destroy` and make it anew."
+)
+_NO_LONGER = "restoreFrom has served: `pulumi config rm restoreFrom`"
+
 _NOT_YET = re.compile(r"FailedPrecondition|Unavailable")
 """Answers of a node that still boots: its clock is not in sync, or its container runtime is not up."""
 
@@ -35,6 +56,8 @@ class BootstrapNode(TypedDict):
     """Address in the cluster's network."""
     public_address: pulumi.Input[str]
     """Address that takes Talos API calls."""
+    server_id: pulumi.Input[str]
+    """Id of the server that carries the name: etcd's data is on its disk and goes with it."""
 
 
 class BootstrapProvider(LifecycleProvider):
@@ -45,25 +68,39 @@ class BootstrapProvider(LifecycleProvider):
     control plane can never found a second cluster beside the living one, not even while that one restarts.
     """
 
+    def check(self, olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
+        """Refuse, in the preview already, to make every control plane anew with nothing to restore."""
+        refused = not news.get("restore_from") and _all_new(olds, news)
+        return CheckResult(news, [CheckFailure("", _ALL_LOST)] if refused else [])
+
+    def diff(self, _id: str, _olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
+        """A snapshot to start from makes every run look for etcd's data; nothing else founds a cluster again."""
+        snapshot = news.get("restore_from")
+        if snapshot:
+            log_info(
+                news.get("urn"),
+                f"restoreFrom: if no control plane holds data of etcd, it starts from {snapshot}; otherwise nothing happens",
+            )
+        return DiffResult(changes=bool(snapshot))
+
     def create(self, props: dict[str, Any]) -> CreateResult:
         """Bootstrap the cluster unless it is."""
-        nodes: Sequence[Mapping[str, str]] = props["control_planes"]
-        urn = props.get("urn")
-        first = nodes[0]
-        with (
-            cluster_lock(f"{props['cluster_name']} {first['public_address']}"),
-            Talosctl(props["talosconfig"]) as talosctl,
-        ):
-            founded = [_holds_etcd_data(talosctl, node, urn) for node in nodes]
-            if not any(founded):
-                wait_until(
-                    f"the bootstrap of {first['name']}",
-                    urn,
-                    ETCD_TIMEOUT,
-                    lambda: _bootstrap_refusal(talosctl, first, props.get("restore_from")),
-                )
-            wait_until("etcd", urn, ETCD_TIMEOUT, lambda: _no_member_reason(talosctl, nodes))
+        _bootstrap(props)
         return CreateResult(props["cluster_name"], dict(props))
+
+    def update(self, _id: str, _olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
+        """Bootstrap the cluster from the snapshot where its data is gone."""
+        holder = _bootstrap(news)
+        if holder is None:
+            log_info(
+                news.get("urn"), f"etcd was restored from {news['restore_from']}; {_NO_LONGER}"
+            )
+        else:
+            log_warning(
+                news.get("urn"),
+                f"nothing was restored by this run, because {holder} holds data of etcd; {_NO_LONGER}",
+            )
+        return UpdateResult(dict(news))
 
 
 class Bootstrap(Resource, module="oxide", name="Bootstrap"):
@@ -89,19 +126,69 @@ class Bootstrap(Resource, module="oxide", name="Bootstrap"):
         super().__init__(BootstrapProvider(), name, properties, opts)
 
 
-def _holds_etcd_data(talosctl: Talosctl, node: Mapping[str, str], urn: str | None) -> bool:
-    """Whether the node's disk holds an etcd member; waits until the node can tell."""
-    found: list[bool] = []
+def _all_new(olds: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
+    """Whether no server of the last run is left; an id that is unknown in the preview is that of a server to be made."""
+    before = {node.get("server_id") for node in olds.get("control_planes") or ()} - {None}
+    return bool(before) and before.isdisjoint(node["server_id"] for node in news["control_planes"])
+
+
+def _bootstrap(props: Mapping[str, Any]) -> str | None:
+    """Found etcd unless a control plane holds data; return its name."""
+    nodes: Sequence[Mapping[str, str]] = props["control_planes"]
+    urn, snapshot = props.get("urn"), props.get("restore_from")
+    first = nodes[0]
+    with (
+        cluster_lock(f"{props['cluster_name']} {first['public_address']}"),
+        Talosctl(props["talosconfig"]) as talosctl,
+    ):
+        holder = _holder_of_data(talosctl, nodes, urn)
+        if holder is None:
+            if snapshot:
+                log_progress(urn, f"restoring etcd from {snapshot}")
+            wait_until(
+                f"the bootstrap of {first['name']}",
+                urn,
+                ETCD_TIMEOUT,
+                lambda: _bootstrap_refusal(talosctl, first, snapshot),
+            )
+        # Data that has lost its quorum stands in the way of a snapshot.
+        where = f"etcd with its data on {holder}" if snapshot and holder else "etcd"
+        wait_until(where, urn, ETCD_TIMEOUT, lambda: _no_member_reason(talosctl, nodes))
+        if snapshot and holder is None:
+            # Nobody else waits for control planes that have kept their servers.
+            wait_until(
+                "the control planes to join etcd",
+                urn,
+                ETCD_TIMEOUT,
+                lambda: "; ".join(etcd.unhealthy_reasons(talosctl, nodes)) or None,
+            )
+    return holder
+
+
+def _holder_of_data(
+    talosctl: Talosctl, nodes: Sequence[Mapping[str, str]], urn: str | None
+) -> str | None:
+    """A control plane whose disk holds an etcd member; only where there is none, every one has to tell."""
+    empty: set[str] = set()
+    found: list[str] = []
 
     def silent_reason() -> str | None:
-        try:
-            found.append(etcd.holds_data(talosctl, node))
-        except TalosError as error:
-            return str(error)
-        return None
+        reason = None
+        for node in nodes:
+            name = node["name"]
+            if name in empty:
+                continue
+            try:
+                if etcd.holds_data(talosctl, node):
+                    found.append(name)
+                    return None
+                empty.add(name)
+            except TalosError as error:
+                reason = reason or f"{name}: {error}"
+        return reason
 
-    wait_until(f"control plane {node['name']}", urn, BOOT_TIMEOUT, silent_reason)
-    return found[-1]
+    wait_until("the control planes", urn, BOOT_TIMEOUT, silent_reason)
+    return found[0] if found else None
 
 
 def _bootstrap_refusal(

@@ -7,11 +7,18 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from . import naming
-from .cilium_values import metadata_policy
+from .helm_repair import repair_hooks
+from .metadata_policy import metadata_policy
 from .options import child_options
 
 RELEASE_TIMEOUT = 900
 """Seconds that Helm may wait for Cilium: nodes pull its images first."""
+
+MAX_HISTORY = 10
+"""Revisions that Helm keeps to go back to, failed ones among them: as many as Helm keeps by itself."""
+
+_RELEASE = "cilium"
+_NAMESPACE = "kube-system"
 
 
 class CiliumReleaseArgs(TypedDict):
@@ -25,6 +32,10 @@ class CiliumReleaseArgs(TypedDict):
     """Chart name, path or oci:// address. Default: cilium."""
     repository: NotRequired[str | None]
     """Chart repository. Default: none, for a path or an oci:// address."""
+    timeout: NotRequired[int]
+    """Seconds that Helm may wait for Cilium's pods. Default: 900."""
+    kubeconfig: NotRequired[pulumi.Input[str]]
+    """Kubeconfig with which a killed operation of Helm is cleared away first. Default: none; Helm then refuses to go on."""
     metadata_access: NotRequired[Sequence[Mapping[str, Any]]]
     """Pods that may reach Hetzner's metadata service, each by namespace and labels. Default: none."""
 
@@ -47,23 +58,31 @@ class CiliumRelease(pulumi.ComponentResource):
     ) -> None:
         super().__init__(naming.TYPE_CILIUM_RELEASE, name, {}, opts)
         repository = args.get("repository")
+        # Served to other languages, whole numbers arrive as floats.
+        timeout = int(args.get("timeout", RELEASE_TIMEOUT))
+        kubeconfig = args.get("kubeconfig")
+        hooks = (
+            repair_hooks(name, kubeconfig, namespace=_NAMESPACE, release=_RELEASE, timeout=timeout)
+            if kubeconfig
+            else None
+        )
         release = kubernetes.helm.v3.Release(
             name,
             # An explicit name keeps Helm's history apart from Pulumi's autonaming.
-            name="cilium",
-            namespace="kube-system",
+            name=_RELEASE,
+            namespace=_NAMESPACE,
             chart=args.get("chart", "cilium"),
             version=args["version"],
             repository_opts=kubernetes.helm.v3.RepositoryOptsArgs(repo=repository)
             if repository
             else None,
             values=args["values"],
-            timeout=RELEASE_TIMEOUT,
+            timeout=timeout,
             # A failed first install stays recorded, and the next `up` repairs it.
             atomic=False,
             skip_await=False,
-            max_history=5,
-            opts=child_options(self, opts),
+            max_history=MAX_HISTORY,
+            opts=child_options(self, opts, hooks=hooks),
         )
         policy = metadata_policy(args.get("metadata_access", ()))
         # The user_data of a server holds its machine config with every key of the cluster.

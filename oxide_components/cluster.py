@@ -9,16 +9,25 @@ import pulumi_hcloud as hcloud
 import pulumi_kubernetes as kubernetes
 
 from . import naming
-from .cilium_release import CiliumRelease, CiliumReleaseArgs
-from .cilium_values import cilium_values
+from .api_load_balancer import ApiLoadBalancer, ApiLoadBalancerArgs
+from .cilium_release import CiliumRelease
+from .cluster_addons import (
+    before_configs,
+    cloud_cleanup,
+    early_addons,
+    guarded_addons,
+    late_addons,
+)
 from .cluster_args import ClusterArgs
+from .cluster_cilium import declare_cilium
 from .cluster_identity import ClusterIdentity, ClusterIdentityArgs
 from .config import ClusterConfig, WorkerPoolConfig
+from .config_exposure import NO_LOAD_BALANCER, PUBLIC
+from .config_firewall import ExtraRule
 from .control_plane import ControlPlane, ControlPlaneArgs
 from .errors import OxideError
-from .firewall import Firewall, FirewallArgs
+from .firewall import Firewall, FirewallArgs, FirewallRuleArgs
 from .hetzner import Architecture
-from .kubeprism import KUBEPRISM_HOST, KUBEPRISM_PORT
 from .network import Network, NetworkArgs
 from .node import Upgrade
 from .node_chain import nodes_as_wanted
@@ -56,23 +65,24 @@ def create_cluster(config: ClusterConfig) -> Cluster:
     )
     born = pulumi.ResourceOptions(depends_on=[identity])
     network = Network("network", _network_args(config), born, protect=protect)
-    firewall = Firewall(
-        "firewall",
-        FirewallArgs(
-            cluster_name=config.cluster_name,
-            # Known in the preview where the configuration names them.
-            admin_cidrs=config.admin_cidrs or identity.admin_cidrs,
-            worker_ingress_ports=config.worker_ingress_ports,
-            # Without workers the control planes serve what workers would.
-            control_plane_ingress_ports=() if config.workers else config.worker_ingress_ports,
-        ),
-        born,
+    # Hetzner takes no firewall for servers without public addresses.
+    firewalls = (
+        [Firewall("firewall", _firewall_args(config, identity), born)]
+        if config.public_nodes
+        else []
     )
     secrets = TalosSecrets(
         "secrets", TalosSecretsArgs(config_contract=identity.contract), born, protect=protect
     )
     cluster = _cluster_args(config, identity, secrets)
     images = _Images(config)
+    cleanup = cloud_cleanup(
+        config, network.network_id, pulumi.ResourceOptions(depends_on=[identity, network])
+    )
+    balancers = [
+        ApiLoadBalancer("api", args, born)
+        for args in _load_balancer_args(config, network.control_subnet_id)
+    ]
     control_plane = ControlPlane(
         "control-plane",
         ControlPlaneArgs(
@@ -81,15 +91,20 @@ def create_cluster(config: ClusterConfig) -> Cluster:
             location=config.location,
             image_id=images.of(config.control_plane_architecture),
             subnet_id=network.control_subnet_id,
-            firewall_ids=[firewall.control_plane_id],
+            firewall_ids=[firewall.control_plane_id for firewall in firewalls],
+            public=config.access == PUBLIC,
+            ipv6=config.ipv6,
+            rdns=config.rdns,
+            load_balancer=balancers[0].access if balancers else None,
             client_configuration=secrets.client_configuration,
             config_patches=config.control_plane_config_patches,
             workers=_roster_workers(config),
             drain_timeout=config.drain_timeout,
             restore_from=config.restore_from,
+            addons=guarded_addons(config),
         ),
         # An operator whose address has changed is let in before anything needs the cluster.
-        pulumi.ResourceOptions(depends_on=[identity, firewall]),
+        pulumi.ResourceOptions(depends_on=[identity, *firewalls, *cleanup]),
         protect=protect,
     )
     worker_pools = tuple(
@@ -103,7 +118,10 @@ def create_cluster(config: ClusterConfig) -> Cluster:
                 location=pool.location,
                 image_id=images.of(pool.architecture),
                 subnet_id=network.worker_subnet_id,
-                firewall_ids=[firewall.worker_id],
+                firewall_ids=[firewall.worker_id for firewall in firewalls],
+                public=config.worker_access == PUBLIC,
+                ipv6=config.ipv6,
+                rdns=config.rdns,
                 labels=pool.labels,
                 annotations=pool.annotations,
                 taints=_taints(pool),
@@ -116,19 +134,22 @@ def create_cluster(config: ClusterConfig) -> Cluster:
         # An architecture without nodes needs no image.
         if pool.count
     )
-    cilium = CiliumRelease(
-        "cilium",
-        _cilium_args(config),
-        pulumi.ResourceOptions(
-            provider=kubernetes.Provider(
-                "kubernetes",
-                kubeconfig=control_plane.provider_kubeconfig,
-                # Without it a renewed kubeconfig would replace everything in the cluster.
-                cluster_identifier=config.cluster_name,
-            ),
-            # A whole destroy takes the cluster with its servers; it need not answer any more.
-            deleted_with=identity,
+    in_cluster = pulumi.ResourceOptions(
+        provider=kubernetes.Provider(
+            "kubernetes",
+            kubeconfig=control_plane.provider_kubeconfig,
+            # Without it a renewed kubeconfig would replace everything in the cluster.
+            cluster_identifier=config.cluster_name,
         ),
+        # A whole destroy takes the cluster with its servers; it need not answer any more.
+        deleted_with=identity,
+    )
+    early = early_addons(config, network.network_id, in_cluster, control_plane.provider_kubeconfig)
+    cilium = declare_cilium(
+        config,
+        control_plane.provider_kubeconfig,
+        in_cluster,
+        after=early.before_cilium,
     )
     result = Cluster(
         identity=identity, control_plane=control_plane, worker_pools=worker_pools, cilium=cilium
@@ -142,9 +163,10 @@ def create_cluster(config: ClusterConfig) -> Cluster:
         max_unavailable=config.max_unavailable,
         node_timeout=config.node_timeout,
         skip_nodes=config.skip_nodes,
+        load_balancer=balancers[0].load_balancer_name if balancers else "",
         etcd_snapshot_directory=config.etcd_snapshot_directory,
     )
-    nodes_as_wanted(
+    finished = nodes_as_wanted(
         [control_plane.nodes, *(pool.nodes for pool in worker_pools)],
         rollout,
         control_plane.roster,
@@ -155,7 +177,16 @@ def create_cluster(config: ClusterConfig) -> Cluster:
             cilium_version=config.cilium_version,
             held=lambda node: _held(config, node),
         ),
-        after=[cilium],
+        after=[cilium, *before_configs(config, cilium, in_cluster), *control_plane.targets],
+    )
+    late_addons(
+        config,
+        network.network_id,
+        early,
+        in_cluster,
+        kubeconfig=control_plane.provider_kubeconfig,
+        nodes=[node["name"] for node in result.nodes],
+        after=finished,
     )
     return result
 
@@ -223,12 +254,57 @@ def _identity_args(config: ClusterConfig) -> ClusterIdentityArgs:
         service_cidr=str(config.service_cidr),
         node_cidr_mask_size=config.node_cidr_mask_size,
         network_zone=config.network_zone,
+        access=config.access,
+        worker_access=config.worker_access,
+        network_id=config.network_id or 0,
         talos_version=config.talos_version,
         detect_admin_cidrs=config.admin_cidrs is None,
     )
     if config.config_contract is not None:
         args["contract"] = config.config_contract
     return args
+
+
+def _firewall_args(config: ClusterConfig, identity: ClusterIdentity) -> FirewallArgs:
+    return FirewallArgs(
+        cluster_name=config.cluster_name,
+        # Known in the preview where the configuration names them.
+        admin_cidrs=config.admin_cidrs or identity.admin_cidrs,
+        worker_ingress_ports=config.worker_ingress_ports,
+        # Without workers the control planes serve what workers would.
+        control_plane_ingress_ports=() if config.workers else config.worker_ingress_ports,
+        extra_rules=[_firewall_rule(extra) for extra in config.extra_firewall_rules],
+    )
+
+
+def _load_balancer_args(
+    config: ClusterConfig, subnet_id: pulumi.Input[str]
+) -> list[ApiLoadBalancerArgs]:
+    """Arguments of the API's load balancer, if there is to be one."""
+    if config.api_load_balancer == NO_LOAD_BALANCER:
+        return []
+    return [
+        ApiLoadBalancerArgs(
+            cluster_name=config.cluster_name,
+            location=config.location,
+            subnet_id=subnet_id,
+            private_address=str(config.address_plan.load_balancer_address),
+            public=config.api_load_balancer == PUBLIC,
+            type=config.api_load_balancer_type,
+        )
+    ]
+
+
+def _firewall_rule(extra: ExtraRule) -> FirewallRuleArgs:
+    return FirewallRuleArgs(
+        role=extra.role,
+        direction=extra.rule.direction,
+        protocol=extra.rule.protocol,
+        port=extra.rule.port,
+        source_cidrs=extra.rule.source_ips,
+        destination_cidrs=extra.rule.destination_ips,
+        description=extra.rule.description,
+    )
 
 
 def _network_args(config: ClusterConfig) -> NetworkArgs:
@@ -238,6 +314,8 @@ def _network_args(config: ClusterConfig) -> NetworkArgs:
         control_subnet_cidr=str(config.control_subnet_cidr),
         worker_subnet_cidr=str(config.worker_subnet_cidr),
         network_zone=config.network_zone,
+        network_id=config.network_id,
+        nat_gateway=str(config.nat_gateway) if config.nat_gateway else None,
     )
 
 
@@ -259,7 +337,10 @@ def _cluster_args(
         config_contract=identity.contract,
         machine_secrets=secrets.machine_secrets,
         api_hostname=config.api_hostname,
+        network_gateway=str(config.address_plan.gateway),
         schedulable_control_planes=config.workers == 0,
+        external_cloud_provider=config.addons.cloud_controller is not None,
+        kubelet_serving_certificates=config.addons.metrics_server is not None,
         config_patches=config.config_patches,
     )
 
@@ -282,26 +363,3 @@ def _taints(pool: WorkerPoolConfig) -> list[TaintArgs]:
     return [
         TaintArgs(key=taint.key, value=taint.value, effect=taint.effect) for taint in pool.taints
     ]
-
-
-def _cilium_args(config: ClusterConfig) -> CiliumReleaseArgs:
-    values: Any = cilium_values(
-        control_plane_count=config.control_planes,
-        worker_count=config.untainted_workers,
-        pod_cidr=str(config.pod_cidr),
-        kubeprism_host=KUBEPRISM_HOST,
-        kubeprism_port=KUBEPRISM_PORT,
-        user_values=config.cilium_values,
-    )
-    if "ciliumValues" in config.secret_keys:
-        values = pulumi.Output.secret(values)
-    return CiliumReleaseArgs(
-        version=config.cilium_version,
-        values=values,
-        chart=config.cilium_chart,
-        repository=config.cilium_repository,
-        metadata_access=[
-            {"namespace": access.namespace, "labels": dict(access.labels)}
-            for access in config.metadata_access
-        ],
-    )

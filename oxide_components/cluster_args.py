@@ -40,8 +40,14 @@ class ClusterArgs(TypedDict):
     """Machine secrets, as TalosSecrets returns them."""
     api_hostname: NotRequired[str | None]
     """Public DNS name of the Kubernetes API, for its certificates. Default: none."""
+    network_gateway: NotRequired[str]
+    """Gateway of the network, its first address; needed by nodes without public addresses. Default: none."""
     schedulable_control_planes: NotRequired[bool]
     """Let control planes take ordinary pods. Default: false."""
+    external_cloud_provider: NotRequired[bool]
+    """Let a cloud controller initialise the nodes; without one they take no pods. Default: false."""
+    kubelet_serving_certificates: NotRequired[bool]
+    """Let kubelets ask for serving certificates, which somebody has to approve. Default: false."""
     config_patches: NotRequired[Sequence[str]]
     """Strategic merge patches for all nodes, as YAML. Default: none."""
 
@@ -58,8 +64,11 @@ def cluster_settings(args: ClusterArgs) -> ClusterSettings:
         # Served to other languages, whole numbers arrive as floats.
         node_cidr_mask_size=int(args["node_cidr_mask_size"]),
         install_image=installer_image(args["schematic_id"], args["talos_version"]),
+        network_gateway=args.get("network_gateway", ""),
         api_hostname=args.get("api_hostname"),
         schedulable_control_planes=args.get("schedulable_control_planes", False),
+        external_cloud_provider=args.get("external_cloud_provider", False),
+        kubelet_serving_certificates=args.get("kubelet_serving_certificates", False),
     )
 
 
@@ -68,7 +77,7 @@ def machine_configuration(
     cluster: ClusterArgs,
     *,
     documents: Sequence[Document],
-    patches: Sequence[str],
+    patches: Sequence[pulumi.Input[str]],
     parent: pulumi.Resource,
 ) -> pulumi.Output[str]:
     """

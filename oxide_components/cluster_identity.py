@@ -27,9 +27,21 @@ _FIXED: Mapping[str, str] = {
     "service_cidr": "serviceCidr",
     "node_cidr_mask_size": "nodeCidrMaskSize",
     "network_zone": "location",
+    "routing_mode": "routingMode",
     "contract": "configContract",
+    "access": "access",
+    "worker_access": "workerAccess",
+    "network_id": "networkId",
 }
 """Recorded property -> the setting it comes from."""
+
+_BEFORE_RECORDED: Mapping[str, Any] = {
+    "routing_mode": "tunnel",
+    "access": "public",
+    "worker_access": "public",
+    "network_id": 0,
+}
+"""What was so in every cluster that an older release has made without recording it."""
 
 
 class ClusterIdentityArgs(TypedDict):
@@ -51,6 +63,14 @@ class ClusterIdentityArgs(TypedDict):
     """Prefix length of a node's block of pod addresses."""
     network_zone: str
     """Hetzner network zone of all nodes."""
+    routing_mode: NotRequired[str]
+    """How pods' packets get from node to node: tunnel or native. Default: tunnel."""
+    access: NotRequired[str]
+    """public or private: whether control planes have public addresses. Default: public."""
+    worker_access: NotRequired[str]
+    """public or private: whether workers have public addresses. Default: public."""
+    network_id: NotRequired[int]
+    """Id of an existing network that the cluster lives in. Default: 0, a network of its own."""
     talos_version: str
     """Talos version at creation; the config contract follows from it unless `contract` is given."""
     contract: NotRequired[str]
@@ -70,11 +90,12 @@ class ClusterIdentityProvider(LifecycleProvider):
         if recorded:
             # An update for its own sake would only show noise in the preview.
             news["talos_version"] = olds["talos_version"]
+        known = {**_BEFORE_RECORDED, **olds} if olds else {}
         changed = [
-            f"oxide:{setting}: {olds[key]} cannot become {news[key]}"
+            f"oxide:{setting}: {known[key]} cannot become {news[key]}"
             for key, setting in _FIXED.items()
             # A property that an older release did not record is no change.
-            if key in olds and olds[key] != news[key]
+            if key in known and known[key] != news[key]
         ]
         failures = [CheckFailure("", _refusal(changed, olds))] if changed else []
         if too_old := _too_old(wanted, contract):
@@ -115,8 +136,12 @@ class ClusterIdentity(Resource, module="oxide", name="ClusterIdentity"):
     ) -> None:
         properties = {
             "contract": None,
+            "access": "public",
+            "worker_access": "public",
+            "network_id": 0,
             "detect_admin_cidrs": False,
             "admin_cidrs": None,
+            "routing_mode": "tunnel",
             "urn": child_urn(name, "ClusterIdentity", opts),
             **args,
         }

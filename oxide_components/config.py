@@ -6,16 +6,22 @@ import json
 import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 from typing import Any, Protocol
 
 from .addressing import AddressPlan
+from .catalogue import Hetzner, Wanted
+from .catalogue_rules import check_catalogue
+from .cilium_modes import CiliumModes
 from .config_access import MetadataAccess
+from .config_addons import Addons
+from .config_exposure import NO_LOAD_BALANCER, PUBLIC
+from .config_firewall import ExtraRule
 from .config_pools import Taint, WorkerPoolConfig
 from .config_reader import Reader
 from .config_rules import read
 from .config_schema import SETTINGS
-from .errors import ConfigError
+from .errors import ConfigError, Problem
 from .hetzner import Architecture, server_type_architecture
 
 __all__ = ["ClusterConfig", "ConfigSource", "MetadataAccess", "Taint", "WorkerPoolConfig"]
@@ -62,11 +68,40 @@ class ClusterConfig:
     """Chart name in the repository, a path, or an oci:// reference."""
     cilium_repository: str | None
     """Repository address; None where the chart is a path or an oci:// reference."""
+    cilium_timeout: int
+    """Seconds that Helm may wait for Cilium."""
+    cilium_modes: CiliumModes
+    ipsec_key_id: int
+    """Number of the IPsec key; another one means another key."""
+    gateway_api_manifest: str | None
+    """Path or pinned address of the Gateway API's definitions; None means the official ones."""
     admin_cidrs: tuple[str, ...] | None
-    """Ranges that reach the Talos and Kubernetes APIs; None means that the operator's address is detected."""
+    """
+    Ranges that reach the Talos and Kubernetes APIs; None means that the operator's address is detected. Empty where no node
+    has a public address.
+    """
     allow_public_api: bool
     api_hostname: str | None
     worker_ingress_ports: tuple[int, ...]
+    extra_firewall_rules: tuple[ExtraRule, ...]
+    access: str
+    """public or private: whether control planes, and workers at most, have public addresses."""
+    worker_access: str
+    """public or private: whether workers have public addresses."""
+    ipv6: bool
+    """Whether public nodes get an IPv6 network, too."""
+    api_load_balancer: str
+    """none, private or public."""
+    api_load_balancer_type: str
+    """Hetzner load balancer type, such as lb11."""
+    existing_nat_route: bool
+    """Whether the existing network is said to have a default route."""
+    nat_gateway: IPv4Address | None
+    """Where the network's default route goes; None makes no route."""
+    rdns: str | None
+    """Template of reverse DNS entries, with {name} for the server's name; None leaves Hetzner's."""
+    network_id: int | None
+    """Id of the existing network that the cluster lives in; None makes one."""
     image_id: int | None
     image_selector: str
     """Label selector of the Talos snapshot; not used where `image_id` is given."""
@@ -90,6 +125,9 @@ class ClusterConfig:
     """Where snapshots of etcd are kept, relative to the project; empty for none."""
     restore_from: str | None
     """Snapshot that etcd starts from when the cluster is founded; None starts an empty one."""
+    addons: Addons
+    delete_volumes: bool
+    """Whether a destroy deletes the volumes that the cluster's claims have made."""
     deletion_protection: bool
     secret_keys: frozenset[str] = frozenset()
     """Keys that the stack stores encrypted; what is made from their values must be secret too."""
@@ -106,6 +144,7 @@ class ClusterConfig:
             pods=self.pod_cidr,
             services=self.service_cidr,
             node_cidr_mask_size=self.node_cidr_mask_size,
+            native_routing=self.cilium_modes.routing_mode == "native",
         )
 
     @property
@@ -117,6 +156,11 @@ class ClusterConfig:
     def untainted_workers(self) -> int:
         """Workers that take any pod, which is what cluster services with few tolerations can count on."""
         return sum(pool.count for pool in self.worker_pools if not pool.taints)
+
+    @property
+    def public_nodes(self) -> bool:
+        """Whether any node has a public address, so that there is something for a firewall to protect."""
+        return PUBLIC in (self.access, self.worker_access)
 
     @property
     def control_plane_architecture(self) -> Architecture:
@@ -139,6 +183,7 @@ class ClusterConfig:
             secret_keys=secret_keys,
             stack=pulumi.get_stack(),
             namespace=source.name,
+            hetzner=_hetzner(),
         )
 
     @classmethod
@@ -149,6 +194,7 @@ class ClusterConfig:
         secret_keys: Collection[str] = (),
         stack: str = "oxide",
         namespace: str = "oxide",
+        hetzner: Hetzner | None = None,
     ) -> ClusterConfig:
         """Checks raw values, structures as JSON, as Pulumi hands them to a program.
 
@@ -156,11 +202,13 @@ class ClusterConfig:
             secret_keys: Keys whose values are stored encrypted; messages never show them.
             stack: Name of the stack, which is the cluster's name unless `clusterName` is set.
             namespace: Namespace of the keys in messages.
+            hetzner: Access to Hetzner, whose offers the values are then checked against, too.
 
         Raises ConfigError with every problem at once.
         """
         reader = Reader(values, secret_keys)
         fields, warnings = read(reader, stack)
+        warnings += _offers(reader, fields, hetzner)
         if reader.problems:
             raise ConfigError(problem.text(namespace) for problem in reader.problems)
         return cls(
@@ -168,6 +216,39 @@ class ClusterConfig:
             secret_keys=frozenset(secret_keys),
             warnings=tuple(warning.text(namespace) for warning in warnings),
         )
+
+
+def _offers(reader: Reader, fields: dict[str, Any], hetzner: Hetzner | None) -> list[Problem]:
+    """Warnings about what Hetzner offers; problems stay in the reader."""
+    # A name that is none cannot be asked for.
+    if hetzner is None or not reader.ok("clusterName"):
+        return []
+    wanted = Wanted(
+        cluster_name=fields["cluster_name"],
+        network_id=fields["network_id"] if reader.ok("networkId") else None,
+        load_balancer=fields["api_load_balancer"] != NO_LOAD_BALANCER,
+    )
+    catalogue = hetzner.look(wanted)
+    if catalogue is None:
+        return [
+            Problem(
+                setting="location",
+                value=fields["location"],
+                reason="could not be checked, nor any server type: Hetzner does not answer",
+                way_out="check hcloud:token and the connection",
+            )
+        ]
+    return check_catalogue(reader, fields, catalogue)
+
+
+def _hetzner() -> Hetzner | None:
+    """Access with the stack's own token; None where the provider gets its token in another way."""
+    import pulumi
+
+    config = pulumi.Config("hcloud")
+    token = config.get("token") or os.environ.get("HCLOUD_TOKEN")
+    endpoint = config.get("endpoint") or os.environ.get("HCLOUD_ENDPOINT")
+    return Hetzner(token=token, endpoint=endpoint) if token else None
 
 
 def _runtime_keys(namespace: str) -> tuple[set[str], set[str]]:

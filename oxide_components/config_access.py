@@ -8,10 +8,12 @@ from math import prod
 from typing import Any
 
 from . import firewall_rules
-from .cilium_values import MAX_METADATA_RULES
+from .config_exposure import PRIVATE, check_exposure, read_exposure
+from .config_firewall import check_extra_rules, read_extra_rules
 from .config_reader import Reader
 from .config_schema import METADATA_ACCESS_KEYS
 from .kubernetes_syntax import label_value_problem, qualified_name_problem
+from .metadata_policy import MAX_METADATA_RULES
 from .naming import is_dns_label, is_dns_name
 
 
@@ -26,6 +28,7 @@ class MetadataAccess:
 
 def read_access(reader: Reader, fields: dict[str, Any]) -> None:
     """Who may reach what: administrators, everybody, and pods."""
+    read_exposure(reader, fields)
     fields["allow_public_api"] = allow_public = reader.boolean("allowPublicApi")
     cidrs = reader.array("adminCidrs")
     fields["admin_cidrs"] = None
@@ -46,6 +49,19 @@ def read_access(reader: Reader, fields: dict[str, Any]) -> None:
         ports = reader.array("workerIngressPorts")
     reader.add_all(firewall_rules.ingress_port_problems(ports))
     fields["worker_ingress_ports"] = tuple(ports)
+    fields["extra_firewall_rules"] = read_extra_rules(reader)
+    if reader.ok("adminCidrs", "workerIngressPorts", "workers", "workerPools"):
+        check_extra_rules(
+            reader,
+            fields["extra_firewall_rules"],
+            admin_cidrs=fields["admin_cidrs"] or (),
+            ingress_ports=fields["worker_ingress_ports"],
+            control_planes_take_pods=not any(pool.count for pool in fields["worker_pools"]),
+            allow_public=allow_public,
+        )
+    check_exposure(reader, fields)
+    if fields["access"] == PRIVATE:
+        fields["admin_cidrs"] = ()
     fields["metadata_access"] = _metadata_access(reader)
 
 

@@ -6,14 +6,17 @@ import re
 from collections.abc import Sequence
 from typing import Any, Final
 
-from . import cilium_values, firewall_rules, versions
+from . import firewall_rules, versions
 from .addressing import AddressPlan
 from .config_access import read_access
+from .config_addons import read_addons
+from .config_cilium import check_cloud_controller, read_cilium
+from .config_firewall import outbound_warnings
 from .config_limits import check_limits, server_type_warnings
 from .config_pools import WorkerPoolConfig, check_server_type, read_patches, read_pools
 from .config_reader import Reader
 from .config_rollout import read_rollout
-from .config_schema import CILIUM_REPOSITORY, DEFAULT_IMAGE_SELECTOR, SETTINGS_BY_KEY
+from .config_schema import DEFAULT_IMAGE_SELECTOR, SETTINGS_BY_KEY
 from .config_upgrades import read_upgrades
 from .errors import Problem
 from .hetzner import ZONES, server_type_architecture
@@ -38,11 +41,13 @@ def read(reader: Reader, stack: str) -> tuple[dict[str, Any], list[Problem]]:
     check_server_type(reader, "controlPlaneServerType", fields["control_plane_server_type"])
     fields["worker_pools"] = pools = read_pools(reader, cluster_name, location)
     fields["network_zone"] = _network_zone(reader, location, pools)
+    read_cilium(reader, fields)
     warnings = _ranges(reader, fields)
     _versions(reader, fields)
     _image(reader, fields)
-    _cilium(reader, fields)
     read_access(reader, fields)
+    read_addons(reader, fields)
+    check_cloud_controller(reader, fields)
     for key, name in (
         ("configPatches", "config_patches"),
         ("controlPlaneConfigPatches", "control_plane_config_patches"),
@@ -55,8 +60,8 @@ def read(reader: Reader, stack: str) -> tuple[dict[str, Any], list[Problem]]:
     read_upgrades(reader, fields)
     warnings += [
         *server_type_warnings(fields),
-        *cilium_values.value_warnings(fields["cilium_values"]),
         *firewall_rules.admin_cidr_warnings(fields["admin_cidrs"] or ()),
+        *outbound_warnings(fields["extra_firewall_rules"]),
     ]
     return fields, warnings
 
@@ -147,6 +152,7 @@ def _ranges(reader: Reader, fields: dict[str, Any]) -> list[Problem]:
         pods=fields["pod_cidr"],
         services=fields["service_cidr"],
         node_cidr_mask_size=fields["node_cidr_mask_size"],
+        native_routing=fields["cilium_modes"].routing_mode == "native",
     )
     # Ranges are checked for an empty cluster where its size cannot be read.
     counted = reader.ok("controlPlanes", "workers", "workerPools")
@@ -231,33 +237,3 @@ def _image(reader: Reader, fields: dict[str, Any]) -> None:
             "is one image and the server types need both x86 and arm",
             "use imageSelector, which finds one image per architecture",
         )
-
-
-def _cilium(reader: Reader, fields: dict[str, Any]) -> None:
-    fields["cilium_chart"] = chart = reader.text("ciliumChart")
-    repository = reader.text("ciliumRepository")
-    if "://" in chart and not chart.startswith("oci://"):
-        reader.add(
-            "ciliumChart",
-            chart,
-            "is not a chart reference",
-            "use a chart name with ciliumRepository, a path such as ./charts/cilium, or oci://...",
-        )
-    elif "/" in chart:
-        if repository:
-            reader.add(
-                "ciliumRepository",
-                repository,
-                f"is set although ciliumChart {chart} names the chart's place already",
-                "remove ciliumRepository, or set ciliumChart to the chart's name",
-            )
-    elif repository and not re.fullmatch(r"https?://[^\s/]+\S*", repository):
-        reader.add(
-            "ciliumRepository",
-            repository,
-            "is not the address of a Helm repository",
-            f"use one like {CILIUM_REPOSITORY}, or put an oci:// reference into ciliumChart",
-        )
-    fields["cilium_repository"] = None if "/" in chart else repository or CILIUM_REPOSITORY
-    fields["cilium_values"] = values = reader.mapping("ciliumValues")
-    reader.add_all(cilium_values.value_problems(values))

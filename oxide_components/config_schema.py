@@ -59,11 +59,31 @@ SETTINGS: Final = (
     Setting(key="imageSelector", kind="string"),
     Setting(key="ciliumChart", kind="string", default="cilium"),
     Setting(key="ciliumRepository", kind="string"),
+    Setting(key="ciliumTimeout", kind="integer", default=900),
     Setting(key="ciliumValues", kind="object", may_be_secret=True),
+    Setting(key="routingMode", kind="string", default="tunnel"),
+    Setting(key="encryption", kind="string", default="none"),
+    Setting(key="ipsecKeyId", kind="integer", default=1),
+    Setting(key="hubble", kind="string", default="metrics"),
+    Setting(key="gatewayApi", kind="boolean", default=False),
+    Setting(key="gatewayApiManifest", kind="string"),
+    Setting(key="egressGateway", kind="boolean", default=False),
+    Setting(key="bandwidthManager", kind="boolean", default=False),
+    Setting(key="nodeIpam", kind="boolean", default=False),
     Setting(key="adminCidrs", kind="array"),
     Setting(key="allowPublicApi", kind="boolean", default=False),
     Setting(key="apiHostname", kind="string"),
     Setting(key="workerIngressPorts", kind="array", default=DEFAULT_WORKER_INGRESS_PORTS),
+    Setting(key="extraFirewallRules", kind="array"),
+    Setting(key="apiLoadBalancer", kind="string", default="none"),
+    Setting(key="apiLoadBalancerType", kind="string", default="lb11"),
+    Setting(key="access", kind="string", default="public"),
+    Setting(key="workerAccess", kind="string"),
+    Setting(key="natGateway", kind="string"),
+    Setting(key="existingNatRoute", kind="boolean", default=False),
+    Setting(key="ipv6", kind="boolean", default=True),
+    Setting(key="rdns", kind="string"),
+    Setting(key="networkId", kind="integer"),
     Setting(key="metadataAccess", kind="array"),
     Setting(key="configPatches", kind="array", may_be_secret=True),
     Setting(key="controlPlaneConfigPatches", kind="array", may_be_secret=True),
@@ -76,6 +96,8 @@ SETTINGS: Final = (
     Setting(key="upgradePause", kind="boolean", default=False),
     Setting(key="etcdSnapshotDirectory", kind="string", default="etcd-snapshots"),
     Setting(key="restoreFrom", kind="string"),
+    Setting(key="addons", kind="object", may_be_secret=True),
+    Setting(key="deleteVolumes", kind="boolean", default=False),
     Setting(key="deletionProtection", kind="boolean", default=True),
 )
 
@@ -97,5 +119,25 @@ POOL_KEYS: Final = (
 TAINT_KEYS: Final = ("key", "value", "effect")
 """Keys of an entry of a pool's `taints`."""
 
+FIREWALL_RULE_KEYS: Final = (
+    "description",
+    "direction",
+    "protocol",
+    "port",
+    "sourceCidrs",
+    "destinationCidrs",
+    "role",
+)
+"""Keys of an entry of `extraFirewallRules`."""
+
 METADATA_ACCESS_KEYS: Final = ("namespace", "labels")
 """Keys of an entry of `metadataAccess`."""
+
+CHART_KEYS: Final = ("version", "values", "chart", "repository")
+"""Keys of an add-on in `addons` that is given as a mapping."""
+
+CSI_KEYS: Final = (*CHART_KEYS, "encryptedStorageClass", "defaultStorageClass")
+"""Keys of `addons.csi`."""
+
+ADDON_KEYS: Final = ("cloudController", "csi", "metricsServer")
+"""Keys of `addons`."""

@@ -8,6 +8,7 @@ from typing import Any
 from .config_reader import Reader
 from .config_rollout import read_names, wanted_nodes
 from .naming import CONTROL_PLANE_POOL
+from .snapshot_file import snapshot_problem
 
 
 def read_upgrades(reader: Reader, fields: dict[str, Any]) -> None:
@@ -38,23 +39,11 @@ def _restore_from(reader: Reader) -> str | None:
     path = reader.text("restoreFrom")
     if not path:
         return None
-    if reason := _unreadable(path):
+    if reason := snapshot_problem(path):
         reader.add(
             "restoreFrom",
             path,
             reason,
-            "give the path of a snapshot of etcd, or remove the key to start an empty cluster",
+            "give the path of a snapshot that `talosctl etcd snapshot` has written, or remove the key",
         )
     return path
-
-
-def _unreadable(path: str) -> str:
-    """Why a path is no file with content; empty if it is one."""
-    if os.path.exists(path) and not os.path.isfile(path):
-        return "is no file"
-    try:
-        with open(path, "rb") as file:
-            return "" if file.read(1) else "is an empty file"
-    except (OSError, ValueError) as error:
-        text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        return f"cannot be read: {text.lower()}"

@@ -9,14 +9,16 @@ import pulumiverse_talos as talos
 
 from . import naming
 from .api_gate import ApiGate
+from .api_hosts import ApiHosts
+from .api_load_balancer import LoadBalancerAccess, certificate_patches, load_balancer_target
 from .bootstrap import Bootstrap, BootstrapNode
 from .cluster_args import ClusterArgs, cluster_settings, machine_configuration
-from .kubeconfig import API_PORT, people_kubeconfig
+from .kubeconfig import server_url
 from .machine_config import NodeSettings, control_plane_documents
 from .node_info import NodeInfo
 from .options import child_options
+from .reverse_dns import reverse_dns
 from .roster import DRAIN_TIMEOUT, Roster, RosterControlPlane, RosterNode
-from .run_errors import told
 from .server import placement_groups, talos_server
 from .talos_api import ClientConfiguration, talosconfig
 
@@ -38,6 +40,14 @@ class ControlPlaneArgs(TypedDict):
     """Firewalls that servers get when they are created."""
     client_configuration: pulumi.Input[ClientConfiguration]
     """Talos client credentials, as TalosSecrets returns them."""
+    public: NotRequired[bool]
+    """Whether servers get public addresses; without, the operator reaches the private ones. Cannot change. Default: true."""
+    ipv6: NotRequired[bool]
+    """Whether new servers get a public IPv6 network beside the IPv4 address. Default: true."""
+    rdns: NotRequired[str | None]
+    """DNS name of public addresses, with {name} for the server's name. Default: Hetzner's."""
+    load_balancer: NotRequired[LoadBalancerAccess | None]
+    """Load balancer in front of the Kubernetes API, as `ApiLoadBalancer.access` gives it. Default: none."""
     config_patches: NotRequired[Sequence[str]]
     """Strategic merge patches for control planes only, as YAML. Default: none."""
     workers: NotRequired[Sequence[RosterNode]]
@@ -45,7 +55,9 @@ class ControlPlaneArgs(TypedDict):
     drain_timeout: NotRequired[int]
     """Seconds that the drain of one leaving node may take. Default: 600."""
     restore_from: NotRequired[str | None]
-    """File of an etcd snapshot that the bootstrap starts from. Default: an empty etcd."""
+    """File of an etcd snapshot from which a cluster without data starts. Default: an empty etcd, once in its life."""
+    addons: NotRequired[Sequence[str]]
+    """Add-ons of the cluster whose absence is refused while something needs them: cloudController, csi. Default: none."""
 
 
 class ControlPlane(pulumi.ComponentResource):
@@ -59,6 +71,8 @@ class ControlPlane(pulumi.ComponentResource):
     """URL of the Kubernetes API for people."""
     nodes: list[NodeInfo]
     """The control planes, in index order."""
+    targets: list[hcloud.LoadBalancerTarget]
+    """The control planes as targets of the load balancer; empty without one."""
     ways: list[RosterControlPlane]
     """Names and addresses of the control planes. Known before their servers are."""
     roster: Roster
@@ -79,7 +93,7 @@ class ControlPlane(pulumi.ComponentResource):
         protect: bool = False,
     ) -> None:
         super().__init__(naming.TYPE_CONTROL_PLANE, name, {}, opts)
-        cluster = args["cluster"]
+        cluster, balancer = args["cluster"], args.get("load_balancer")
         addresses = cluster["control_plane_addresses"]
         groups = placement_groups(
             name,
@@ -90,15 +104,20 @@ class ControlPlane(pulumi.ComponentResource):
             parent=self,
             parent_opts=opts,
         )
-        primary_ips = [
+        primary_ips: list[hcloud.PrimaryIp | None] = [
             self._primary_ip(name, args, opts, index, protect=protect and index == 1)
+            if args.get("public", True)
+            else None
             for index in range(1, len(addresses) + 1)
         ]
-        public_addresses = [primary_ip.ip_address for primary_ip in primary_ips]
+        reached_at = [
+            pulumi.Output.from_input(private) if primary_ip is None else primary_ip.ip_address
+            for primary_ip, private in zip(primary_ips, addresses, strict=True)
+        ]
         self.talosconfig = talosconfig(
             cluster_name=cluster["name"],
             client_configuration=args["client_configuration"],
-            endpoints=public_addresses,
+            endpoints=reached_at,
             nodes=addresses,
             parent=self,
         )
@@ -107,8 +126,8 @@ class ControlPlane(pulumi.ComponentResource):
             for index in range(1, len(addresses) + 1)
         ]
         self.ways = [
-            RosterControlPlane(name=server_name, private_address=private, public_address=public)
-            for server_name, private, public in zip(names, addresses, public_addresses, strict=True)
+            RosterControlPlane(name=server_name, private_address=private, public_address=reached)
+            for server_name, private, reached in zip(names, addresses, reached_at, strict=True)
         ]
         self.roster = Roster(
             f"{name}-roster",
@@ -129,12 +148,24 @@ class ControlPlane(pulumi.ComponentResource):
             control_planes=self.ways,
             talosconfig=self.talosconfig,
             drain_timeout=args.get("drain_timeout", DRAIN_TIMEOUT),
+            load_balancer=naming.api_load_balancer_name(cluster["name"]) if balancer else "",
             opts=child_options(self, opts),
         )
         ready = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=[self.roster]))
         self.nodes = [
             self._node(name, args, ready, index, groups, primary_ip, protect=protect and index == 1)
             for index, primary_ip in enumerate(primary_ips, start=1)
+        ]
+        self.targets = [
+            load_balancer_target(
+                f"{name}-{index}-target",
+                balancer,
+                node["server"],
+                parent=self,
+                parent_opts=opts,
+            )
+            for index, node in enumerate(self.nodes, start=1)
+            if balancer
         ]
         bootstrap = Bootstrap(
             f"{name}-bootstrap",
@@ -144,7 +175,8 @@ class ControlPlane(pulumi.ComponentResource):
                 BootstrapNode(
                     name=node["name"],
                     private_address=node["private_address"],
-                    public_address=node["public_address"],
+                    public_address=node["address"],
+                    server_id=node["server"].id,
                 )
                 for node in self.nodes
             ],
@@ -155,25 +187,23 @@ class ControlPlane(pulumi.ComponentResource):
             f"{name}-kubeconfig",
             client_configuration=args["client_configuration"],
             node=self.nodes[0]["private_address"],
-            endpoint=self.nodes[0]["public_address"],
+            endpoint=self.nodes[0]["address"],
             opts=child_options(self, opts, depends_on=[bootstrap]),
         )
-        by_address = self._people_kubeconfig(raw.kubeconfig_raw, cluster["name"], None)
-        by_name = self._people_kubeconfig(
-            raw.kubeconfig_raw, cluster["name"], cluster.get("api_hostname")
-        )
+        hosts = ApiHosts(cluster["name"], self.nodes, balancer, public=args.get("public", True))
+        endpoint_host = pulumi.Output.from_input(cluster.get("api_hostname") or hosts.first)
+        by_address = hosts.kubeconfig(raw.kubeconfig_raw)
+        by_name = hosts.people_kubeconfig(raw.kubeconfig_raw, endpoint_host)
         gate = ApiGate(
             f"{name}-api",
             kubeconfig=by_address,
+            restore_from=args.get("restore_from"),
+            addons=args.get("addons", ()),
             opts=child_options(self, opts, depends_on=[bootstrap]),
         )
         self.provider_kubeconfig = _after(gate, by_address)
         self.kubeconfig = _after(gate, by_name)
-        self.endpoint = pulumi.Output.format(
-            "https://{0}:{1}",
-            cluster.get("api_hostname") or self.nodes[0]["public_address"],
-            API_PORT,
-        )
+        self.endpoint = endpoint_host.apply(server_url)
         self.register_outputs(
             {
                 "endpoint": self.endpoint,
@@ -181,22 +211,6 @@ class ControlPlane(pulumi.ComponentResource):
                 "provider_kubeconfig": self.provider_kubeconfig,
                 "talosconfig": self.talosconfig,
             }
-        )
-
-    def _people_kubeconfig(
-        self, raw: pulumi.Output[str], cluster_name: str, api_hostname: str | None
-    ) -> pulumi.Output[str]:
-        names = [node["name"] for node in self.nodes]
-        addresses = [node["public_address"] for node in self.nodes]
-        return pulumi.Output.secret(
-            pulumi.Output.all(raw, *addresses).apply(
-                lambda values: told(people_kubeconfig)(
-                    values[0],
-                    cluster_name,
-                    list(zip(names, values[1:], strict=True)),
-                    api_hostname,
-                )
-            )
         )
 
     def _primary_ip(
@@ -229,7 +243,7 @@ class ControlPlane(pulumi.ComponentResource):
         opts: pulumi.ResourceOptions | None,
         index: int,
         groups: Sequence[hcloud.PlacementGroup],
-        primary_ip: hcloud.PrimaryIp,
+        primary_ip: hcloud.PrimaryIp | None,
         *,
         protect: bool,
     ) -> NodeInfo:
@@ -237,12 +251,16 @@ class ControlPlane(pulumi.ComponentResource):
         address = cluster["control_plane_addresses"][index - 1]
         server_name = naming.server_name(cluster["name"], naming.CONTROL_PLANE_POOL, index)
         labels = _labels(cluster["name"], index)
-        node = NodeSettings(name=server_name, pool=naming.CONTROL_PLANE_POOL)
+        public = primary_ip is not None
+        node = NodeSettings(name=server_name, pool=naming.CONTROL_PLANE_POOL, public=public)
         config = machine_configuration(
             "controlplane",
             cluster,
             documents=control_plane_documents(cluster_settings(cluster), node),
-            patches=args.get("config_patches", ()),
+            patches=[
+                *certificate_patches(args.get("load_balancer")),
+                *args.get("config_patches", ()),
+            ],
             parent=self,
         )
         server = talos_server(
@@ -254,7 +272,9 @@ class ControlPlane(pulumi.ComponentResource):
             machine_configuration=config,
             subnet_id=args["subnet_id"],
             private_address=address,
-            public_ipv4_id=primary_ip.id.apply(int),
+            public=public,
+            public_ipv4_id=None if primary_ip is None else primary_ip.id.apply(int),
+            ipv6=args.get("ipv6", True),
             firewall_ids=args["firewall_ids"],
             placement_group_id=groups[naming.group_index(index) - 1].id.apply(int),
             labels=labels,
@@ -262,12 +282,28 @@ class ControlPlane(pulumi.ComponentResource):
             parent_opts=opts,
             protect=protect,
         )
+        if public and (template := args.get("rdns")):
+            reverse_dns(
+                f"{name}-{index}",
+                template=template,
+                server_name=server_name,
+                server=server,
+                primary_ip=primary_ip,
+                ipv6=args.get("ipv6", True),
+                parent=self,
+                parent_opts=opts,
+            )
         return NodeInfo(
             name=server_name,
             role=naming.ROLE_CONTROL_PLANE,
             pool=naming.CONTROL_PLANE_POOL,
             private_address=pulumi.Output.from_input(address),
-            public_address=primary_ip.ip_address,
+            public_address=pulumi.Output.from_input("")
+            if primary_ip is None
+            else primary_ip.ip_address,
+            address=pulumi.Output.from_input(address)
+            if primary_ip is None
+            else primary_ip.ip_address,
             server=server,
             server_type=args["server_type"],
             machine_configuration=config,

@@ -47,6 +47,11 @@ def empty(
 
 def put_back(api: KubernetesApi, name: str) -> None:
     """Uncordon a node that Oxide has cordoned, in this run or in one that was cut off; leave any other as it is."""
-    node = api.node(name)
-    if node is not None and CORDONED in (node["metadata"].get("annotations") or {}):
+    if is_taken_out(api, name):
         api.set_unschedulable(name, False)
+
+
+def is_taken_out(api: KubernetesApi, name: str) -> bool:
+    """Whether a node carries Oxide's mark."""
+    node = api.node(name)
+    return node is not None and CORDONED in (node["metadata"].get("annotations") or {})

@@ -1,7 +1,7 @@
 """The firewalls of a cluster, one per role."""
 
 from collections.abc import Sequence
-from typing import NotRequired, TypedDict
+from typing import Literal, NotRequired, TypedDict
 
 import pulumi
 import pulumi_hcloud as hcloud
@@ -9,11 +9,33 @@ import pulumi_hcloud as hcloud
 from . import naming
 from .firewall_rules import (
     DEFAULT_WORKER_INGRESS_PORTS,
+    Direction,
+    Protocol,
     Rule,
     control_plane_rules,
+    normalise,
     worker_rules,
 )
 from .options import child_options
+
+
+class FirewallRuleArgs(TypedDict):
+    """One more rule. Inbound ones name sources, outbound ones destinations."""
+
+    role: Literal["controlPlane", "worker", "all"]
+    """Nodes that it is for."""
+    direction: Direction
+    """in or out. The first outbound rule of a firewall drops all other outbound traffic."""
+    protocol: Protocol
+    """tcp, udp, icmp, esp or gre."""
+    port: NotRequired[str]
+    """A port, a range such as 8000-8100, or any; tcp and udp only."""
+    source_cidrs: NotRequired[Sequence[str]]
+    """Ranges that are let in."""
+    destination_cidrs: NotRequired[Sequence[str]]
+    """Ranges that may be reached."""
+    description: NotRequired[str]
+    """Shown beside the rule. Default: none."""
 
 
 class FirewallArgs(TypedDict):
@@ -27,6 +49,8 @@ class FirewallArgs(TypedDict):
     """TCP ports of the workers that anybody may reach. Default: 80 and 443."""
     control_plane_ingress_ports: NotRequired[Sequence[int]]
     """TCP ports of the control planes that anybody may reach. Default: none."""
+    extra_rules: NotRequired[Sequence[FirewallRuleArgs]]
+    """More rules. Default: none."""
 
 
 class Firewall(pulumi.ComponentResource):
@@ -48,6 +72,14 @@ class Firewall(pulumi.ComponentResource):
         cluster = args["cluster_name"]
         ports = tuple(args.get("worker_ingress_ports", DEFAULT_WORKER_INGRESS_PORTS))
         open_ports = tuple(args.get("control_plane_ingress_ports", ()))
+        extra = {
+            role: [
+                _extra_rule(rule)
+                for rule in args.get("extra_rules", ())
+                if rule["role"] in (role, "all")
+            ]
+            for role in ("controlPlane", "worker")
+        }
         admin_cidrs = pulumi.Output.from_input(args["admin_cidrs"])
         firewalls = {
             role: hcloud.Firewall(
@@ -61,12 +93,16 @@ class Firewall(pulumi.ComponentResource):
                 (
                     naming.ROLE_CONTROL_PLANE,
                     admin_cidrs.apply(
-                        lambda cidrs: _rule_args(control_plane_rules(cidrs, open_ports))
+                        lambda cidrs: _rule_args(
+                            control_plane_rules(cidrs, open_ports, extra["controlPlane"])
+                        )
                     ),
                 ),
                 (
                     naming.ROLE_WORKER,
-                    admin_cidrs.apply(lambda cidrs: _rule_args(worker_rules(cidrs, ports))),
+                    admin_cidrs.apply(
+                        lambda cidrs: _rule_args(worker_rules(cidrs, ports, extra["worker"]))
+                    ),
                 ),
             )
         }
@@ -82,9 +118,21 @@ def _rule_args(rules: Sequence[Rule]) -> list[hcloud.FirewallRuleArgs]:
         hcloud.FirewallRuleArgs(
             direction=rule.direction,
             protocol=rule.protocol,
-            port=rule.port,
-            source_ips=list(rule.source_ips),
-            description=rule.description,
+            port=rule.port or None,
+            source_ips=list(rule.source_ips) or None,
+            destination_ips=list(rule.destination_ips) or None,
+            description=rule.description or None,
         )
         for rule in rules
     ]
+
+
+def _extra_rule(args: FirewallRuleArgs) -> Rule:
+    return Rule(
+        direction=args["direction"],
+        protocol=args["protocol"],
+        port=args.get("port", ""),
+        source_ips=normalise(args.get("source_cidrs", ())),
+        destination_ips=normalise(args.get("destination_cidrs", ())),
+        description=args.get("description", ""),
+    )

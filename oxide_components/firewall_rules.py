@@ -22,6 +22,9 @@ ANYWHERE: Final = ("0.0.0.0/0", "::/0")
 DEFAULT_WORKER_INGRESS_PORTS: Final = (80, 443)
 """Ports that workers open to everybody unless told otherwise."""
 
+Direction = Literal["in", "out"]
+Protocol = Literal["tcp", "udp", "icmp", "esp", "gre"]
+
 CLUSTER_PORTS: Final[dict[int, str]] = {
     TALOS_API_PORT: "the Talos API",
     50001: "Talos' trustd",
@@ -41,20 +44,31 @@ _PRIVATE: Final = tuple(
 class Rule:
     """One rule of a Hetzner Cloud firewall."""
 
-    direction: Literal["in"]
-    protocol: Literal["tcp"]
+    direction: Direction
+    protocol: Protocol
     port: str
+    """A port, a range such as 8000-8100, or any; empty for protocols without ports."""
     source_ips: tuple[str, ...]
+    """Ranges that an inbound rule admits."""
     description: str
+    destination_ips: tuple[str, ...] = ()
+    """Ranges that an outbound rule admits."""
+
+    @property
+    def traffic(self) -> tuple[str, ...]:
+        """What the rule admits, whatever it is called: two rules with the same traffic are duplicates."""
+        peers = self.source_ips if self.direction == "in" else self.destination_ips
+        return (self.direction, self.protocol, self.port, *peers)
 
 
 def control_plane_rules(
-    admin_cidrs: Sequence[str], ingress_ports: Sequence[int] = ()
+    admin_cidrs: Sequence[str], ingress_ports: Sequence[int] = (), extra: Sequence[Rule] = ()
 ) -> list[Rule]:
     """Rules for control planes: both APIs from the administrators' ranges.
 
     Args:
         ingress_ports: Ports open to everybody; meant for clusters whose control planes take pods.
+        extra: The user's own rules.
 
     Raises OxideError if the rules do not fit into one firewall.
     """
@@ -63,17 +77,21 @@ def control_plane_rules(
             _api_rule(TALOS_API_PORT, "Talos API", admin_cidrs),
             _api_rule(KUBERNETES_API_PORT, "Kubernetes API", admin_cidrs),
             *_ingress_rules(ingress_ports),
-        ]
+        ],
+        extra,
     )
 
 
-def worker_rules(admin_cidrs: Sequence[str], ingress_ports: Sequence[int]) -> list[Rule]:
-    """Rules for workers: the Talos API from the administrators' ranges, ingress ports from everywhere.
+def worker_rules(
+    admin_cidrs: Sequence[str], ingress_ports: Sequence[int], extra: Sequence[Rule] = ()
+) -> list[Rule]:
+    """Rules for workers: the Talos API from the administrators' ranges, ingress ports from everywhere, and the user's own.
 
     Raises OxideError if the rules do not fit into one firewall.
     """
     return _fitting(
-        [_api_rule(TALOS_API_PORT, "Talos API", admin_cidrs), *_ingress_rules(ingress_ports)]
+        [_api_rule(TALOS_API_PORT, "Talos API", admin_cidrs), *_ingress_rules(ingress_ports)],
+        extra,
     )
 
 
@@ -110,7 +128,7 @@ def admin_cidr_problems(cidrs: Sequence[object], *, allow_public: bool) -> list[
     problems = [
         problem
         for index, cidr in enumerate(cidrs)
-        if (problem := _cidr_problem(index, cidr)) is not None
+        if (problem := cidr_problem(f"adminCidrs[{index}]", cidr)) is not None
     ]
     if problems:
         return problems
@@ -193,19 +211,26 @@ def _ingress_rules(ports: Sequence[int]) -> list[Rule]:
     ]
 
 
-def _fitting(rules: list[Rule]) -> list[Rule]:
+def _fitting(own: list[Rule], extra: Sequence[Rule]) -> list[Rule]:
+    rules = sorted(own, key=lambda rule: (rule.source_ips == ANYWHERE, int(rule.port)))
+    rules += sorted(extra)
     if len(rules) > MAX_RULES_PER_FIREWALL:
         raise OxideError(
             f"{len(rules)} firewall rules do not fit into one Hetzner firewall, which takes "
             f"{MAX_RULES_PER_FIREWALL}; open fewer ports"
         )
-    return sorted(rules, key=lambda rule: (rule.source_ips == ANYWHERE, int(rule.port)))
+    return rules
 
 
-def _cidr_problem(index: int, cidr: object) -> Problem | None:
-    path = f"[{index}]"
+def cidr_problem(setting: str, cidr: object) -> Problem | None:
+    """What is wrong with a range, IPv4 or IPv6; a bare address counts as a range of one."""
     if not isinstance(cidr, str):
-        return _problem(path, show(cidr), "is not text", 'write a range like "203.0.113.7/32"')
+        return Problem(
+            setting=setting,
+            value=show(cidr),
+            reason="is not text",
+            way_out='write a range like "203.0.113.7/32"',
+        )
     try:
         ip_network(cidr)
     except ValueError:
@@ -215,12 +240,18 @@ def _cidr_problem(index: int, cidr: object) -> Problem | None:
     try:
         loose = ip_network(cidr, strict=False)
     except ValueError:
-        return _problem(
-            path, show(cidr), "is not an IP range", "write one like 203.0.113.7/32 or 2001:db8::/64"
+        return Problem(
+            setting=setting,
+            value=show(cidr),
+            reason="is not an IP range",
+            way_out="write one like 203.0.113.7/32 or 2001:db8::/64",
         )
     single = ip_network(cidr.partition("/")[0])
-    return _problem(
-        path, cidr, "has host bits set", f"write {loose} for the range or {single} for the address"
+    return Problem(
+        setting=setting,
+        value=cidr,
+        reason="has host bits set",
+        way_out=f"write {loose} for the range or {single} for the address",
     )
 
 

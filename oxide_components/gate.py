@@ -8,6 +8,7 @@ import yaml
 
 from . import etcd
 from .dynamic_provider import wait_until
+from .errors import OxideError
 from .kubeconfig import server_url
 from .kubernetes_api import (
     CORDONED,
@@ -171,9 +172,15 @@ class Gate:
         needed = len(members) // 2 + 1
         if relied_on and voting >= needed:
             return None
-        return (
+        reason = (
             f"etcd needs {needed} of its {len(members)} members without this one and has {voting}"
         )
+        if missing := sorted({member.name for member in members} & set(self._skipped)):
+            # Nobody works on a skipped node, so that waiting would change nothing.
+            raise OxideError(
+                f"{reason}: skipNodes leaves out {', '.join(missing)}; repair or replace that first"
+            )
+        return reason
 
     def _outdated_reason(self, node: etcd.ControlPlane) -> str | None:
         """Why the control plane's pods are not yet what Talos wants them to be."""

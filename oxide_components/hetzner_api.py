@@ -36,6 +36,22 @@ def power(cluster_name: str, server_name: str, *, on: bool) -> bool:
     return True
 
 
+def server_id(cluster_name: str, server_name: str) -> int | None:
+    """
+    Id of a server of the cluster; None if there is no such server.
+
+    Raises:
+        OxideError: Hetzner refuses or does not answer.
+    """
+    try:
+        server = client().servers.get_by_name(server_name)
+    except (APIException, RequestException) as error:
+        raise OxideError(f"{server_name}: Hetzner: {error}") from None
+    if server is None or server.labels.get(naming.LABEL_CLUSTER) != cluster_name:
+        return None
+    return int(server.id)
+
+
 def client() -> Client:
     """
     Client with the stack's own token and endpoint, to be used inside a resource's provider.

@@ -2,7 +2,7 @@
 Kubeconfigs for people.
 
 Talos' own admin kubeconfig names the cluster-internal endpoint, which nobody outside can reach. Here its
-`server` becomes the public address of each control plane, one context each.
+`server` becomes an address that they reach: of the load balancer, if any, and of each control plane, one context each.
 """
 
 import base64
@@ -35,7 +35,7 @@ class Credentials:
 
 
 def people_kubeconfig(
-    raw: str, cluster_name: str, control_planes: Sequence[tuple[str, str]], api_hostname: str | None
+    raw: str, cluster_name: str, hosts: Sequence[tuple[str, str]], first_host: str | None
 ) -> str:
     """
     Rewrite Talos' kubeconfig for use from outside.
@@ -43,8 +43,8 @@ def people_kubeconfig(
     Args:
         raw: The kubeconfig as Talos returns it.
         cluster_name: Name of the cluster; the current context is `admin@<cluster_name>`.
-        control_planes: Name and public address of each, in index order.
-        api_hostname: Public name of the API. Given, the current context uses it.
+        hosts: Name and address of the load balancer, if any, and of each control plane. Each gets a context.
+        first_host: Name or address that the current context uses. None takes the first of `hosts`.
 
     Raises:
         OxideError: The text is no kubeconfig.
@@ -56,8 +56,7 @@ def people_kubeconfig(
         user = {"name": user_name, "user": parsed["users"][0]["user"]}
     except (yaml.YAMLError, KeyError, IndexError, TypeError):
         raise OxideError(_UNREADABLE) from None
-    first_host = api_hostname or control_planes[0][1]
-    named_hosts = [(cluster_name, first_host), *control_planes]
+    named_hosts = [(cluster_name, first_host or hosts[0][1]), *hosts]
     clusters, contexts = [], []
     for name, host in named_hosts:
         cluster = {

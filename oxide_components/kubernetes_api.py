@@ -11,7 +11,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from .errors import OxideError
-from .kubeconfig import credentials
+from .https_connection import https_connection
+from .kubeconfig import API_PORT, credentials
 
 CORDONED = "oxide/cordoned"
 """Annotation of a node that Oxide has cordoned. A node that is cordoned without it stays so, whatever is done to it."""
@@ -89,8 +90,11 @@ class KubernetesApi:
     ) -> tuple[int, bytes]:
         """Status and body of one request to one server."""
         address = urlsplit(server)
-        connection = http.client.HTTPSConnection(
-            address.hostname or "", address.port, timeout=self._timeout, context=self._context
+        connection = https_connection(
+            address.hostname or "",
+            address.port or API_PORT,
+            timeout=self._timeout,
+            context=self._context,
         )
         try:
             headers = {"Accept": "application/json"}

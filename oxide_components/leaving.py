@@ -52,6 +52,7 @@ class Leaving:
         leavers: Nodes that leave.
         drain_timeout: Seconds that one node's drain may take.
         power_off: Cuts the power of the server of this name, if there is one.
+        no_more_requests: Takes the control plane of this name out of the load balancer, if there is one.
         urn: Resource that shows the progress.
     """
 
@@ -64,6 +65,7 @@ class Leaving:
         leavers: Sequence[Leaver],
         drain_timeout: float,
         power_off: Callable[[str], object],
+        no_more_requests: Callable[[str], object],
         urn: str | None,
     ) -> None:
         self._talosctl = talosctl
@@ -73,6 +75,7 @@ class Leaving:
         self._names = frozenset(node["name"] for node in leavers)
         self._drain_timeout = drain_timeout
         self._power_off = power_off
+        self._no_more_requests = no_more_requests
         self._urn = urn
         self._cordoned: set[str] = set()
         self._seen_at_first: str | None = None
@@ -146,6 +149,7 @@ class Leaving:
         if kubernetes_node is not None and (lives or self._kubelet_lives(name)):
             drained = self._drain(kubernetes_node)
         if is_control_plane:
+            self._no_more_requests(name)
             self._leave_etcd(node, by_itself=lives)
         if lives:
             # Graceful, a control plane would try to leave etcd once more and not power off when it cannot.

@@ -28,6 +28,9 @@ METADATA_ROUTE = {"destination": "169.254.169.254/32", "gateway": "172.31.1.1"}
 PRIVATE_NETWORK_MTU = 1450
 """Hetzner's private networks carry 1450 bytes a packet."""
 
+RESOLVERS = ("185.12.64.1", "185.12.64.2")
+"""Hetzner's own recursive name servers."""
+
 _NOT_A_LOAD_BALANCER_TARGET = "node.kubernetes.io/exclude-from-external-load-balancers"
 
 
@@ -45,10 +48,16 @@ class ClusterSettings:
     node_cidr_mask_size: int
     install_image: str
     """Installer image of the wanted Talos version and schematic."""
+    network_gateway: str = ""
+    """Gateway of the private network, through which nodes without public addresses reach everything else."""
     api_hostname: str | None = None
     """Public name of the Kubernetes API, added to its certificates."""
     schedulable_control_planes: bool = False
     """True where no worker takes pods."""
+    external_cloud_provider: bool = False
+    """True where a cloud controller initialises the nodes."""
+    kubelet_serving_certificates: bool = False
+    """True where somebody approves the serving certificates that kubelets ask for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +67,8 @@ class NodeSettings:
     name: str
     """Server name, hostname and Kubernetes node name."""
     pool: str
+    public: bool = True
+    """Whether it has public addresses."""
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
     taints: Sequence[Mapping[str, str]] = ()
@@ -95,9 +106,15 @@ def control_plane_documents(cluster: ClusterSettings, node: NodeSettings) -> lis
             # The firewall drops node-to-node traffic on public addresses.
             "etcd": {"advertisedSubnets": [cluster.control_subnet_cidr]},
             "apiServer": {"certSANs": _certificate_names(cluster)},
+            **_cloud_provider(cluster),
         },
     }
     return [main, *_network_documents(cluster, node)]
+
+
+def api_certificate_patch(names: Sequence[str]) -> str:
+    """Patch that adds names and addresses to the certificate of the Kubernetes API."""
+    return to_patch([{"cluster": {"apiServer": {"certSANs": list(names)}}}])
 
 
 def worker_documents(cluster: ClusterSettings, node: NodeSettings) -> list[Document]:
@@ -108,7 +125,10 @@ def worker_documents(cluster: ClusterSettings, node: NodeSettings) -> list[Docum
         machine["kubelet"]["extraConfig"] = {
             "registerWithTaints": [dict(taint) for taint in node.taints]
         }
-    main = {"machine": machine, "cluster": {"network": _cluster_network(cluster)}}
+    main = {
+        "machine": machine,
+        "cluster": {"network": _cluster_network(cluster), **_cloud_provider(cluster)},
+    }
     return [main, *_network_documents(cluster, node)]
 
 
@@ -132,6 +152,8 @@ def _machine(cluster: ClusterSettings, node: NodeSettings) -> dict[str, Any]:
             "hostDNS": {"enabled": True, "forwardKubeDNSToHost": False},
         },
     }
+    if cluster.kubelet_serving_certificates:
+        machine["kubelet"]["extraArgs"] = {"rotate-server-certificates": "true"}
     if node.annotations:
         machine["nodeAnnotations"] = dict(node.annotations)
     return machine
@@ -145,6 +167,11 @@ def _cluster_network(cluster: ClusterSettings) -> dict[str, Any]:
     }
 
 
+def _cloud_provider(cluster: ClusterSettings) -> dict[str, Any]:
+    # Talos gives the flag to kubelets and to the controller manager.
+    return {"externalCloudProvider": {"enabled": True}} if cluster.external_cloud_provider else {}
+
+
 def _certificate_names(cluster: ClusterSettings) -> list[str]:
     # Talos adds each node's own addresses; these are the names that no node carries.
     names = [api_hostname(cluster.name)]
@@ -154,17 +181,33 @@ def _certificate_names(cluster: ClusterSettings) -> list[str]:
 
 
 def _network_documents(cluster: ClusterSettings, node: NodeSettings) -> list[Document]:
-    # One explicit link document switches Talos' default DHCP off for every link, so both are given.
+    # One explicit link document switches Talos' default DHCP off for every link, so all are given.
+    links = [
+        _document("LinkConfig", name="eth0", up=True, routes=[METADATA_ROUTE]),
+        _document("DHCPv4Config", name="eth0"),
+        _document("LinkConfig", name="eth1", up=True, mtu=PRIVATE_NETWORK_MTU),
+        _document("DHCPv4Config", name="eth1"),
+    ]
+    if not node.public:
+        links = [
+            _document(
+                "LinkConfig",
+                name="eth0",
+                up=True,
+                mtu=PRIVATE_NETWORK_MTU,
+                routes=[{"gateway": cluster.network_gateway}],
+            ),
+            _document("DHCPv4Config", name="eth0"),
+            # Hetzner names resolvers on public interfaces only.
+            _document("ResolverConfig", nameservers=[{"address": one} for one in RESOLVERS]),
+        ]
     return [
         _document("HostnameConfig", auto="off", hostname=node.name),
         *(
             _document("StaticHostConfig", name=address, hostnames=[api_hostname(cluster.name)])
             for address in cluster.control_plane_addresses
         ),
-        _document("LinkConfig", name="eth0", up=True, routes=[METADATA_ROUTE]),
-        _document("DHCPv4Config", name="eth0"),
-        _document("LinkConfig", name="eth1", up=True, mtu=PRIVATE_NETWORK_MTU),
-        _document("DHCPv4Config", name="eth1"),
+        *links,
     ]
 
 

@@ -9,9 +9,15 @@ TYPE_CLUSTER_IDENTITY: Final = "oxide:index:ClusterIdentity"
 TYPE_TALOS_SECRETS: Final = "oxide:index:TalosSecrets"
 TYPE_NETWORK: Final = "oxide:index:Network"
 TYPE_FIREWALL: Final = "oxide:index:Firewall"
+TYPE_API_LOAD_BALANCER: Final = "oxide:index:ApiLoadBalancer"
 TYPE_CONTROL_PLANE: Final = "oxide:index:ControlPlane"
 TYPE_WORKER_POOL: Final = "oxide:index:WorkerPool"
 TYPE_CILIUM_RELEASE: Final = "oxide:index:CiliumRelease"
+TYPE_HCLOUD_CREDENTIALS: Final = "oxide:index:HcloudCredentials"
+TYPE_HCLOUD_CLOUD_CONTROLLER: Final = "oxide:index:HcloudCloudController"
+TYPE_HCLOUD_CSI: Final = "oxide:index:HcloudCsi"
+TYPE_CERTIFICATE_APPROVER: Final = "oxide:index:CertificateApprover"
+TYPE_METRICS_SERVER: Final = "oxide:index:MetricsServer"
 
 CONTROL_PLANE_POOL: Final = "cp"
 """Pool name of the control planes; no worker pool may use it."""
@@ -26,6 +32,8 @@ LABEL_CLUSTER: Final = "cluster"
 LABEL_ROLE: Final = "role"
 LABEL_POOL: Final = "pool"
 LABEL_INDEX: Final = "index"
+LABEL_NETWORK: Final = "network"
+"""On volumes: id of the network of the cluster that made them, because a later cluster may have the same name."""
 LABEL_MANAGED_BY: Final = "managed-by"
 MANAGED_BY: Final = "oxide"
 
@@ -67,6 +75,11 @@ def server_name(cluster: str, pool: str, index: int, generation: int = 1) -> str
 def api_hostname(cluster: str) -> str:
     """Name under which nodes reach the Kubernetes API; it exists on the nodes only and never changes."""
     return f"api.{cluster}.internal"
+
+
+def api_load_balancer_name(cluster: str) -> str:
+    """Name of the API's load balancer, and of its cluster entry in kubeconfigs."""
+    return f"{cluster}-api"
 
 
 def group_index(index: int) -> int:

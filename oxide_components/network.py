@@ -1,6 +1,6 @@
 """The private network of a cluster."""
 
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 import pulumi
 import pulumi_hcloud as hcloud
@@ -22,6 +22,10 @@ class NetworkArgs(TypedDict):
     """Subnet whose addresses Hetzner assigns."""
     network_zone: str
     """Hetzner network zone, for example eu-central."""
+    network_id: NotRequired[int | None]
+    """Id of an existing network, whose range `cidr` is; subnets are made in it and it stays. Default: a network is made."""
+    nat_gateway: NotRequired[str | None]
+    """Private address that gets the network's default route, for nodes without public addresses. Default: no route."""
 
 
 class Network(pulumi.ComponentResource):
@@ -43,14 +47,27 @@ class Network(pulumi.ComponentResource):
         protect: bool = False,
     ) -> None:
         super().__init__(naming.TYPE_NETWORK, name, {}, opts)
-        network = hcloud.Network(
-            name,
-            name=args["cluster_name"],
-            ip_range=args["cidr"],
-            labels=naming.labels(args["cluster_name"]),
-            opts=child_options(self, opts, protect=protect),
-        )
-        self.network_id = network.id.apply(int)
+        existing, nat_gateway = args.get("network_id"), args.get("nat_gateway")
+        if existing:
+            # Served to other languages, whole numbers arrive as floats.
+            self.network_id = pulumi.Output.from_input(int(existing))
+        else:
+            network = hcloud.Network(
+                name,
+                name=args["cluster_name"],
+                ip_range=args["cidr"],
+                labels=naming.labels(args["cluster_name"]),
+                opts=child_options(self, opts, protect=protect),
+            )
+            self.network_id = network.id.apply(int)
+        if nat_gateway:
+            hcloud.NetworkRoute(
+                f"{name}-nat",
+                network_id=self.network_id,
+                destination="0.0.0.0/0",
+                gateway=nat_gateway,
+                opts=child_options(self, opts),
+            )
         subnets = {
             role: hcloud.NetworkSubnet(
                 f"{name}-{role}",

@@ -1,5 +1,6 @@
 """A node of the cluster, as opposed to the server it runs on: Ready, serving if it is a control plane, of the wanted server type."""
 
+import re
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypedDict
@@ -10,6 +11,7 @@ from pulumi.dynamic import (
     CheckResult,
     CreateResult,
     DiffResult,
+    ReadResult,
     Resource,
     UpdateResult,
 )
@@ -17,6 +19,7 @@ from pulumi.dynamic import (
 from . import etcd, hetzner_api, server_type, talos_upgrade
 from .dynamic_provider import LifecycleProvider, log_info, log_warning, wait_until
 from .errors import OxideError
+from .kubernetes_api import CORDONED, KubernetesApi
 from .node_info import NodeInfo
 from .recorded_failure import record_failure
 from .rollout import Rollout, Site, failure, is_skipped, node_properties, site
@@ -33,6 +36,9 @@ BOOT_PATIENCE = 60.0
 
 JOIN_PATIENCE = 180.0
 """Seconds that a member may be without a name: etcd knows it, and it is yet to start. After that nobody is going to start it."""
+
+_SYSTEM_NAME = re.compile(r"^Talos \((v[^)]+)\)$")
+"""How Talos names itself in Node objects."""
 
 _PENDING = "pending"
 """Recorded for a node that is not yet what it is meant to be."""
@@ -88,6 +94,10 @@ class NodeProvider(LifecycleProvider):
         """Wait for the node on its new server, or change its server's type."""
         return UpdateResult(_made_so(news, olds=olds))
 
+    def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
+        """Record the Talos version that the node shows, and whether a run was cut off at it; silent nodes stay as recorded."""
+        return ReadResult(id_, {**props, **({} if is_skipped(props) else _shown(props))})
+
 
 class Node(Resource, module="oxide", name="Node"):
     """One node that has joined and is Ready."""
@@ -136,14 +146,33 @@ def _upgrade(olds: Mapping[str, Any], news: Mapping[str, Any]) -> str:
     return ""
 
 
+def _shown(props: Mapping[str, Any]) -> dict[str, Any]:
+    """What the Node object says otherwise than the record."""
+    try:
+        node = KubernetesApi(props["kubeconfig"], timeout=5).node(props["node_name"]) or {}
+        shown: dict[str, Any] = {}
+        if found := _SYSTEM_NAME.search(
+            node.get("status", {}).get("nodeInfo", {}).get("osImage", "")
+        ):
+            shown["talos_version"] = found[1]
+        if CORDONED in (node.get("metadata", {}).get("annotations") or {}):
+            shown[_PENDING] = True
+    except Exception:
+        # Refreshing must work whatever state the cluster is in.
+        return {}
+    return shown
+
+
 def _made_so(props: dict[str, Any], *, olds: dict[str, Any]) -> dict[str, Any]:
-    if is_skipped(props):
-        return {**props, _PENDING: True}
     is_new = olds.get("server_id") != props["server_id"]
+    kept = {} if is_new else {key: olds[key] for key in _REACHED if key in olds}
+    if is_skipped(props):
+        return {**props, **kept, _PENDING: True}
+    has_failed = bool(olds.get(_PENDING)) and not is_new
     try:
         with site(props) as here:
-            here.is_new = is_new
-            if here.is_control_plane and (is_new or olds.get(_PENDING)):
+            here.is_new, here.has_failed = is_new, has_failed
+            if here.is_control_plane and is_new:
                 _clear_stale_member(here, props)
             # A new server that answers runs, with the type that it was made with; that spares the question.
             if (
@@ -154,6 +183,10 @@ def _made_so(props: dict[str, Any], *, olds: dict[str, Any]) -> dict[str, Any]:
                 server_type.ensure(
                     here, hetzner_api.client(), props["server_id"], props["server_type"]
                 )
+            if here.is_control_plane and has_failed:
+                # A dead node says so here, once its power has been looked at.
+                here.wait_answer()
+                _clear_stale_member(here, props)
             if is_new:
                 # Until the new server reports, the Node object shows how its predecessor was.
                 here.wait_booted("")
@@ -166,7 +199,6 @@ def _made_so(props: dict[str, Any], *, olds: dict[str, Any]) -> dict[str, Any]:
                 ". A server that was made with a wrong config does not see the corrected one; replace it: "
                 f"pulumi up --replace '{props['server_urn']}'"
             )
-        kept = {} if is_new else {key: olds[key] for key in _REACHED if key in olds}
         record_failure(props["node_name"], {**props, **kept, _PENDING: True}, reason)
         raise
     return {**upgraded, _PENDING: False}

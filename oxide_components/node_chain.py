@@ -20,7 +20,7 @@ def nodes_as_wanted(
     upgrade: Upgrade,
     *,
     after: Sequence[pulumi.Resource],
-) -> None:
+) -> list[pulumi.Resource]:
     """
     Declare what every node is meant to be.
 
@@ -33,6 +33,9 @@ def nodes_as_wanted(
         roster: The nodes of the cluster.
         upgrade: The system that nodes are meant to run.
         after: What has to be done before.
+
+    Returns:
+        What everything else waits for that needs finished nodes.
     """
     nodes: dict[str, pulumi.Resource] = {}
     configs: dict[str, pulumi.Resource] = {}
@@ -59,6 +62,7 @@ def nodes_as_wanted(
         configs[name] = NodeConfig(
             f"config-{name}", node, rollout, _after(configs, before, [version])
         )
+    return list(configs.values())
 
 
 def _ordered(

@@ -25,6 +25,9 @@ SETTLE = 2.0
 
 _ETCD = "cluster.etcd"
 
+_OF_THE_INSTALLER = "machine.install"
+"""Part of a config that no running service reads."""
+
 _OF_THE_KUBELET = (
     "machine.kubelet",
     "cluster.network",
@@ -32,6 +35,14 @@ _OF_THE_KUBELET = (
     "cluster.allowSchedulingOnControlPlanes",
 )
 """Keys with which Talos restarts the kubelet."""
+
+_OF_THE_API_SERVER = (
+    "cluster.apiServer",
+    "cluster.ca",
+    "cluster.aggregatorCA",
+    "cluster.serviceAccount",
+)
+"""Keys with which Talos restarts the API server."""
 
 _PENDING = "pending"
 """Recorded for a node that has not got its config yet."""
@@ -95,7 +106,9 @@ def _difference(olds: Mapping[str, Any], news: Mapping[str, Any]) -> tuple[list[
     before, after = olds.get("machine_configuration"), news.get("machine_configuration")
     if not isinstance(before, str) or not isinstance(after, str):
         # Unknown in this preview, because something that it is made of is changed as well.
-        return [], ""
+        return [], "its config depends on what this run makes first" if isinstance(
+            before, str
+        ) else ""
     if before == after:
         # The common case of every preview, and reading configs is slow.
         return [], ""
@@ -119,6 +132,7 @@ def _made_so(props: dict[str, Any], olds: Mapping[str, Any] | None = None) -> di
         return {**props, _PENDING: True}
     try:
         with site(props) as here:
+            here.has_failed = bool((olds or {}).get(_PENDING))
             _apply(here, props["machine_configuration"], olds or {})
     except OxideError as error:
         # The node may run with half of it: taking the setting back has to bring it back, too.
@@ -142,15 +156,27 @@ def _apply(here: Site, config: str, olds: Mapping[str, Any]) -> None:
         # First, because afterwards the node's config no longer tells which taints were ours.
         recorded = olds.get("machine_configuration", live)
         taints.replace(here.api, here.name, before=[live, recorded], after=wanted)
+    if any(key.startswith(_OF_THE_API_SERVER) for key in keys):
+        here.leave_load_balancer()
     # Staged, the node shows until its boot that it has yet to come, whatever becomes of this run.
-    if _etcd_keys(keys, here.props) or not here.machine.apply(wanted):
+    if _etcd_keys(keys, here.props) or not _applied(here, wanted):
         here.take_out()
         here.machine.apply(wanted, staged=True)
         here.restart()
-    time.sleep(SETTLE)
+    if not all(key.startswith(_OF_THE_INSTALLER) for key in keys):
+        time.sleep(SETTLE)
     if any(key.startswith(_OF_THE_KUBELET) for key in keys):
         here.wait_kubelet()
     here.finish()
+
+
+def _applied(here: Site, config: str) -> bool:
+    """Hand the node its config; False when it needs a reboot. A node that refuses it serves as before."""
+    try:
+        return here.machine.apply(config)
+    except OxideError:
+        here.join_load_balancer()
+        raise
 
 
 def _has_drifted(props: Mapping[str, Any]) -> bool:

@@ -19,7 +19,9 @@ class NodeInfo(TypedDict):
     private_address: pulumi.Output[str]
     """Address in the cluster's network."""
     public_address: pulumi.Output[str]
-    """Public IPv4 address."""
+    """Public IPv4 address; empty for a node in the private network only."""
+    address: pulumi.Output[str]
+    """Address at which the operator reaches it: the public one, or the private one of a node without."""
     server: hcloud.Server
     """The server itself, for dependencies."""
     server_type: pulumi.Input[str]

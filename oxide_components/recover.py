@@ -13,6 +13,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +21,6 @@ from typing import Any
 from hcloud import APIException, Client
 
 from .errors import OxideError
-from .helm_history import drop_revisions
 from .kubernetes_api import KubernetesApi
 from .naming import LABEL_CLUSTER
 from .orphans import end_orphans
@@ -28,10 +28,12 @@ from .orphans import end_orphans
 API_TIMEOUT = 30
 """Seconds that Hetzner's API may take for one answer."""
 
+RESTART_TIMEOUT = 600.0
+"""Seconds that a control plane may take to restart, with the pull of its images on a slow day."""
+
 _HCLOUD_PREFIX = "hcloud:index/"
 _SUBNET_TYPE = "hcloud:index/networkSubnet:NetworkSubnet"
 _NETWORK_TYPE = "hcloud:index/network:Network"
-_RELEASE_TYPE = "kubernetes:helm.sh/v3:Release"
 _API_GATE_TYPE = "pulumi-python:dynamic/oxide:ApiGate"
 
 _NEVER_RETURNED = frozenset({"userData", "sshKeys"})
@@ -211,7 +213,6 @@ def recover(pulumi: PulumiCli, *, confirmed: bool) -> int:
         pulumi.read("cancel", "--yes")
     deployment = _export(pulumi)
     client = hetzner_client(pulumi)
-    _clear_helm(pulumi)
     found: dict[str, str] = {}
     for pending in pending_creates(deployment):
         id_ = existing_id(pending, client)
@@ -221,6 +222,7 @@ def recover(pulumi: PulumiCli, *, confirmed: bool) -> int:
             found[pending.urn] = id_
     if found:
         pulumi.write(json.dumps(taken_over(deployment, found)), "stack", "import")
+    wait_for_api(json.loads(pulumi.read("stack", "export", "--show-secrets")))
     yes = ["--yes", "--skip-preview"] if confirmed else []
     code = pulumi.show("refresh", *yes, "--clear-pending-creates")
     code = code or pulumi.show("up", *yes)
@@ -253,6 +255,29 @@ def taken_over(deployment: Mapping[str, Any], found: Mapping[str, str]) -> dict[
     return {**deployment, "deployment": inner}
 
 
+def wait_for_api(deployment: Mapping[str, Any]) -> None:
+    """
+    Wait for the control plane through which Pulumi reaches the cluster: without it a refresh fails, and it may be restarting.
+
+    Args:
+        deployment: The exported stack with its secrets in plain text.
+    """
+    resources = deployment.get("deployment", {}).get("resources") or []
+    try:
+        # The API has never served where there is no gate.
+        (gate,) = (resource for resource in resources if resource["type"] == _API_GATE_TYPE)
+        api = KubernetesApi(json.loads(gate["inputs"]["kubeconfig"]["plaintext"]))
+    except (OxideError, OSError, KeyError, TypeError, ValueError):
+        return
+    end = time.monotonic() + RESTART_TIMEOUT
+    said = False
+    while (reason := api.not_ready_reason(api.servers[0])) and time.monotonic() < end:
+        if not said:
+            print(f"waiting for the Kubernetes API at {api.servers[0]}: {reason}", flush=True)
+            said = True
+        time.sleep(2)
+
+
 def _agreed() -> bool:
     print(
         "This breaks the stack's lock. Make sure that nobody runs `pulumi` on this stack right now, then type yes: ",
@@ -262,29 +287,9 @@ def _agreed() -> bool:
     return sys.stdin.readline().strip().lower() == "yes"
 
 
-def _export(pulumi: PulumiCli, *flags: str) -> dict[str, Any]:
-    deployment: dict[str, Any] = json.loads(pulumi.read("stack", "export", *flags))
+def _export(pulumi: PulumiCli) -> dict[str, Any]:
+    deployment: dict[str, Any] = json.loads(pulumi.read("stack", "export"))
     return deployment
-
-
-def _clear_helm(pulumi: PulumiCli) -> None:
-    """
-    Drop revisions of Cilium that stand in the way of the next run.
-
-    Helm refuses to go on beside an unfinished one, and to install beside one that the state does not know.
-    """
-    resources = _export(pulumi, "--show-secrets")["deployment"].get("resources") or []
-    recorded = any(resource["type"] == _RELEASE_TYPE for resource in resources)
-    try:
-        (gate,) = (resource for resource in resources if resource["type"] == _API_GATE_TYPE)
-        kubeconfig = json.loads(gate["inputs"]["kubeconfig"]["plaintext"])
-        api = KubernetesApi(kubeconfig, timeout=5)
-        dropped = drop_revisions(api, "kube-system", "cilium", unfinished_only=recorded)
-    except (OxideError, OSError, KeyError, TypeError, ValueError):
-        # A cluster that does not answer has no release that anybody works on.
-        return
-    for name in dropped:
-        print(f"release revision {name}: dropped", flush=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

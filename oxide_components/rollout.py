@@ -4,16 +4,16 @@ import contextlib
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import pulumi
 
-from . import naming
-from .cordon import cordon, empty, put_back
+from . import hetzner_api, load_balancer_targets, naming
+from .cordon import cordon, empty, is_taken_out, put_back
 from .dynamic_provider import cluster_lock, log_progress, wait_until
 from .errors import OxideError
 from .gate import Gate
-from .kubernetes_api import KubernetesApi
+from .kubernetes_api import ApiUnavailableError, KubernetesApi
 from .machine import Machine
 from .node_info import NodeInfo
 from .roster import RosterControlPlane
@@ -48,6 +48,8 @@ class Rollout(TypedDict):
     """Seconds that a node may take to be well after it was made, changed or restarted."""
     skip_nodes: Sequence[str]
     """Names of nodes that are left alone."""
+    load_balancer: NotRequired[str]
+    """Name of the load balancer that control planes leave before they go down. Default: none."""
     etcd_snapshot_directory: str
     """Where a snapshot of etcd is kept before control planes are upgraded. Empty for none."""
 
@@ -60,7 +62,8 @@ def node_properties(node: NodeInfo, rollout: Rollout) -> dict[str, Any]:
         "pool": node["pool"],
         "server_id": node["server"].id,
         "private_address": node["private_address"],
-        "public_address": node["public_address"],
+        # The name that states hold; what is meant is the address that takes calls.
+        "public_address": node["address"],
         "cluster_name": rollout["cluster_name"],
         "control_planes": [dict(one) for one in rollout["control_planes"]],
         "kubeconfig": pulumi.Output.secret(rollout["kubeconfig"]),
@@ -69,6 +72,7 @@ def node_properties(node: NodeInfo, rollout: Rollout) -> dict[str, Any]:
         "max_unavailable": rollout["max_unavailable"],
         "node_timeout": rollout["node_timeout"],
         "skip_nodes": list(rollout["skip_nodes"]),
+        "load_balancer": rollout.get("load_balancer", ""),
         "etcd_snapshot_directory": rollout["etcd_snapshot_directory"],
     }
 
@@ -98,6 +102,7 @@ class Site:
         talosctl: Credentials of the cluster.
         props: Inputs of the resource.
         is_new: The server is new under this name, so that nothing runs on it yet.
+        has_failed: The last run has waited for this node already, and in vain.
     """
 
     def __init__(self, talosctl: Talosctl, props: Mapping[str, Any]) -> None:
@@ -116,6 +121,7 @@ class Site:
         )
         self.props = props
         self.is_new = False
+        self.has_failed = False
         self._boot_id: str | None = None
 
     @property
@@ -127,6 +133,10 @@ class Site:
     def is_control_plane(self) -> bool:
         """Whether the node is a control plane."""
         return bool(self.props["role"] == naming.ROLE_CONTROL_PLANE)
+
+    @property
+    def _load_balancer(self) -> str:
+        return str(self.props.get("load_balancer") or "") if self.is_control_plane else ""
 
     def wait_before(self, *, goes_down: bool) -> None:
         """
@@ -167,6 +177,7 @@ class Site:
             )
             # Much may have happened while pods were moving.
             self.wait_before(goes_down=True)
+            self.leave_load_balancer()
         except OxideError:
             put_back(self.api, self.name)
             raise
@@ -198,11 +209,43 @@ class Site:
                 return str(error)
             return None if self._boot_id != before else "has not restarted yet"
 
-        wait_until(f"{self.name} to boot", self.urn, self.timeout, reason, interval=1)
+        try:
+            wait_until(f"{self.name} to boot", self.urn, self.timeout, reason, interval=1)
+        except OxideError as error:
+            raise OxideError(f"{error}. {self._way_out}") from None
 
     def put_back(self) -> None:
-        """Let the node take pods again, if Oxide has cordoned it."""
+        """Let the node take pods again, if Oxide has cordoned it, and a control plane requests."""
+        self.join_load_balancer()
         put_back(self.api, self.name)
+
+    def leave_load_balancer(self) -> None:
+        """
+        Send no more requests to this control plane through the load balancer, where there is one.
+
+        Raises:
+            OxideError: Hetzner refuses or does not answer.
+        """
+        if balancer := self._load_balancer:
+            server = int(self.props["server_id"])
+            cluster = self.props["cluster_name"]
+            if load_balancer_targets.leave(hetzner_api.client(), cluster, balancer, server):
+                self.say(f"leaves load balancer {balancer}")
+
+    def join_load_balancer(self) -> None:
+        """
+        Make sure that this control plane is behind the load balancer, where there is one.
+
+        Nothing is remembered about who has left: whatever ended an earlier run, the next one puts it right.
+
+        Raises:
+            OxideError: Hetzner refuses or does not answer.
+        """
+        if balancer := self._load_balancer:
+            server = int(self.props["server_id"])
+            cluster = self.props["cluster_name"]
+            if load_balancer_targets.join(hetzner_api.client(), cluster, balancer, server):
+                self.say(f"is behind load balancer {balancer} again")
 
     def wait_kubelet(self) -> None:
         """
@@ -220,8 +263,11 @@ class Site:
         Raises:
             OxideError: It is not well in time.
         """
+        if self._boot_id is None:
+            # An earlier run may have restarted it, and the Node object still shows how it was before.
+            self.wait_booted("")
         self.gate.after(self.name, self.timeout, self._boot_id)
-        put_back(self.api, self.name)
+        self.put_back()
 
     def answers_within(self, seconds: float) -> bool:
         """Whether the node answers in that time."""
@@ -235,17 +281,34 @@ class Site:
 
     def wait_answer(self) -> None:
         """
-        Wait until the node answers.
+        Wait until the node answers. One that a run was cut off from while it restarted gets all the time that restarts get.
 
         Raises:
             OxideError: It does not.
         """
-        if not self.answers_within(ANSWER_TIMEOUT):
-            reason = self.machine.silent_reason()
-            raise OxideError(
-                f"{self.name} does not answer and cannot be changed: {reason}. It can be replaced (docs/operations.md) or "
-                "left alone (skipNodes)"
-            )
+        if self.answers_within(ANSWER_TIMEOUT):
+            return
+        if self._is_restarting() and self.answers_within(self.timeout - ANSWER_TIMEOUT):
+            return
+        reason = self.machine.silent_reason()
+        raise OxideError(
+            f"{self.name} does not answer and cannot be changed: {reason}. {self._way_out}"
+        )
+
+    @property
+    def _way_out(self) -> str:
+        """What an operator can do about a node that does not answer."""
+        return (
+            f"Its console at Hetzner may tell why. A reset may bring it back (`hcloud server reset {self.name}`), else it can "
+            "be replaced (docs/operations.md) or left alone (skipNodes)"
+        )
+
+    def _is_restarting(self) -> bool:
+        """Whether a run that was cut off may have left the node in a restart: it is out of service, and nobody saw it fail."""
+        try:
+            return not self.has_failed and is_taken_out(self.api, self.name)
+        except ApiUnavailableError:
+            return False
 
     def say(self, text: str) -> None:
         """Show what is going on beside the resource."""

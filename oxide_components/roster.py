@@ -14,11 +14,11 @@ from pulumi.dynamic import (
     UpdateResult,
 )
 
-from . import etcd, naming
+from . import etcd, load_balancer_targets, naming
 from .cordon import put_back
 from .dynamic_provider import LifecycleProvider, cluster_lock, log_info, wait_until
 from .errors import OxideError
-from .hetzner_api import power
+from .hetzner_api import client, power, server_id
 from .kubeconfig import people_kubeconfig
 from .kubernetes_api import ApiUnavailableError, KubernetesApi, node_not_ready_reason
 from .leaving import Leaver, Leaving, leaving_order
@@ -140,6 +140,7 @@ class Roster(Resource, module="oxide", name="Roster"):
         control_planes: Sequence[RosterControlPlane],
         talosconfig: pulumi.Input[str],
         drain_timeout: int = DRAIN_TIMEOUT,
+        load_balancer: str = "",
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """
@@ -150,6 +151,7 @@ class Roster(Resource, module="oxide", name="Roster"):
             control_planes: Those of them that are control planes.
             talosconfig: Talos credentials (secret); they may not depend on any server.
             drain_timeout: Seconds that the drain of one node may take.
+            load_balancer: Name of the load balancer that control planes leave before they go. Empty for none.
         """
         properties = {
             "cluster_name": cluster_name,
@@ -157,6 +159,7 @@ class Roster(Resource, module="oxide", name="Roster"):
             "control_planes": [dict(node) for node in control_planes],
             "talosconfig": pulumi.Output.secret(talosconfig),
             "drain_timeout": drain_timeout,
+            "load_balancer": load_balancer,
             "superseded": None,
             "leaving": None,
             "urn": child_urn(name, "Roster", opts),
@@ -266,10 +269,18 @@ def _let_leave(
         leavers=leavers,
         drain_timeout=float(news.get("drain_timeout") or DRAIN_TIMEOUT),
         power_off=cut_power,
+        no_more_requests=partial(
+            _leave_load_balancer, news["cluster_name"], news.get("load_balancer") or ""
+        ),
         urn=news.get("urn"),
     ).run()
     if failures:
         raise OxideError(_failure(failures, len(leavers)))
+
+
+def _leave_load_balancer(cluster_name: str, load_balancer: str, server_name: str) -> None:
+    if load_balancer and (server := server_id(cluster_name, server_name)) is not None:
+        load_balancer_targets.leave(client(), cluster_name, load_balancer, server)
 
 
 def _is_founded(talosctl: Talosctl, control_planes: Sequence[etcd.ControlPlane]) -> bool:

@@ -30,7 +30,9 @@ def talos_server(
     machine_configuration: pulumi.Output[str],
     subnet_id: pulumi.Input[str],
     private_address: str | None,
+    public: bool,
     public_ipv4_id: pulumi.Input[int] | None,
+    ipv6: bool,
     firewall_ids: Sequence[pulumi.Input[int]],
     placement_group_id: pulumi.Input[int],
     labels: Mapping[str, str],
@@ -43,7 +45,9 @@ def talos_server(
 
     Args:
         private_address: Fixed address in the subnet. None lets Hetzner choose.
+        public: Whether it has public addresses. Without, Hetzner takes no firewall for it.
         public_ipv4_id: Primary IP that outlives the server. None makes one with the server.
+        ipv6: Whether it has a public IPv6 network beside the IPv4 address.
     """
     return hcloud.Server(
         logical_name,
@@ -54,9 +58,11 @@ def talos_server(
         user_data=machine_configuration.apply(told(user_data)),
         networks=[hcloud.ServerNetworkArgs(subnet_id=subnet_id, ip=private_address)],
         public_nets=[
-            hcloud.ServerPublicNetArgs(ipv4_enabled=True, ipv4=public_ipv4_id, ipv6_enabled=True)
+            hcloud.ServerPublicNetArgs(
+                ipv4_enabled=public, ipv4=public_ipv4_id, ipv6_enabled=public and ipv6
+            )
         ],
-        firewall_ids=list(firewall_ids),
+        firewall_ids=list(firewall_ids) if public else [],
         placement_group_id=placement_group_id,
         # A larger disk could never shrink again, and a node keeps nothing on it that needs the room.
         keep_disk=True,

@@ -47,7 +47,7 @@ def ensure(here: Site, version: str, schematic: str | None) -> None:
     except TalosError as error:
         if not here.machine.is_lost_answer(error):
             here.put_back()
-            raise
+            raise OxideError(f"{here.name} keeps Talos {running}: {error}") from None
     here.say("reboots")
     here.wait_booted(before)
     now = here.machine.version()

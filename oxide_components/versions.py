@@ -13,6 +13,18 @@ DEFAULT_TALOS_VERSION: Final = "v1.13.9"
 DEFAULT_KUBERNETES_VERSION: Final = "1.35.4"
 DEFAULT_CILIUM_VERSION: Final = "1.19.6"
 
+HCLOUD_CCM_CHART_VERSION: Final = "1.35.0"
+"""Chart hcloud-cloud-controller-manager. Source: chart/Chart.yaml of hetznercloud/hcloud-cloud-controller-manager, August 2026."""
+
+HCLOUD_CSI_CHART_VERSION: Final = "2.22.1"
+"""Chart hcloud-csi. Source: chart/Chart.yaml of hetznercloud/csi-driver, August 2026."""
+
+METRICS_SERVER_CHART_VERSION: Final = "3.13.1"
+"""Chart metrics-server. Source: charts/metrics-server/Chart.yaml of kubernetes-sigs/metrics-server, August 2026."""
+
+CERTIFICATE_APPROVER_IMAGE: Final = "ghcr.io/alex1989hu/kubelet-serving-cert-approver:0.11.0"
+"""Approver of kubelets' serving certificates. Source: release v0.11.0 of alex1989hu/kubelet-serving-cert-approver, whose images carry the version without v."""
+
 DEFAULT_SCHEMATIC_ID: Final = "376567988ad370138ad8b2698212367b8edcb69b5fd68c80be1f2ec7d603b4ba"
 """Image Factory's schematic without any system extension."""
 
@@ -76,6 +88,15 @@ CILIUM_KUBERNETES: Final[dict[Minor, tuple[Minor, ...]]] = {
 """Kubernetes minors that each Cilium minor is tested with.
 
 Source: Documentation/network/kubernetes/compatibility.rst of each release branch of cilium/cilium.
+"""
+
+CILIUM_GATEWAY_API: Final[dict[Minor, str]] = {
+    Minor(1, 18): "v1.3.0",
+    Minor(1, 19): "v1.4.1",
+}
+"""Version of the Gateway API that each Cilium minor implements.
+
+Source: Documentation/network/servicemesh/gateway-api/gateway-api.rst of each release branch of cilium/cilium.
 """
 
 MINIMUM_TALOS: Final = Minor(1, 12)

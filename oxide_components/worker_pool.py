@@ -9,6 +9,7 @@ from . import naming
 from .cluster_args import ClusterArgs, cluster_settings, machine_configuration
 from .machine_config import NodeSettings, worker_documents
 from .node_info import NodeInfo
+from .reverse_dns import reverse_dns
 from .server import placement_groups, private_address_of, talos_server
 
 
@@ -42,6 +43,12 @@ class WorkerPoolArgs(TypedDict):
     """Id of the workers' subnet; Hetzner assigns the addresses."""
     firewall_ids: Sequence[pulumi.Input[int]]
     """Firewalls that servers get when they are created."""
+    public: NotRequired[bool]
+    """Whether servers get public addresses. Cannot change for servers that exist. Default: true."""
+    ipv6: NotRequired[bool]
+    """Whether new servers get a public IPv6 network beside the IPv4 address. Default: true."""
+    rdns: NotRequired[str | None]
+    """DNS name of public addresses, with {name} for the server's name. Default: Hetzner's."""
     labels: NotRequired[Mapping[str, str]]
     """Kubernetes node labels. Default: none."""
     annotations: NotRequired[Mapping[str, str]]
@@ -102,9 +109,11 @@ class WorkerPool(pulumi.ComponentResource):
         cluster, pool = args["cluster"], args["pool"]
         generation = _generation(args)
         server_name = naming.server_name(cluster["name"], pool, index, generation)
+        public = args.get("public", True)
         node = NodeSettings(
             name=server_name,
             pool=pool,
+            public=public,
             labels=args.get("labels", {}),
             annotations=args.get("annotations", {}),
             taints=[
@@ -119,8 +128,9 @@ class WorkerPool(pulumi.ComponentResource):
             patches=args.get("config_patches", ()),
             parent=self,
         )
+        logical_name = f"{naming.generation_name(name, generation)}-{index}"
         server = talos_server(
-            f"{naming.generation_name(name, generation)}-{index}",
+            logical_name,
             name=server_name,
             server_type=args["server_type"],
             location=args["location"],
@@ -128,19 +138,33 @@ class WorkerPool(pulumi.ComponentResource):
             machine_configuration=config,
             subnet_id=args["subnet_id"],
             private_address=None,
+            public=public,
             public_ipv4_id=None,
+            ipv6=args.get("ipv6", True),
             firewall_ids=args["firewall_ids"],
             placement_group_id=placement_group_id,
             labels=naming.labels(cluster["name"], role=naming.ROLE_WORKER, pool=pool, index=index),
             parent=self,
             parent_opts=opts,
         )
+        if public and (template := args.get("rdns")):
+            reverse_dns(
+                logical_name,
+                template=template,
+                server_name=server_name,
+                server=server,
+                primary_ip=None,
+                ipv6=args.get("ipv6", True),
+                parent=self,
+                parent_opts=opts,
+            )
         return NodeInfo(
             name=server_name,
             role=naming.ROLE_WORKER,
             pool=pool,
             private_address=private_address_of(server),
-            public_address=server.ipv4_address,
+            public_address=server.ipv4_address if public else pulumi.Output.from_input(""),
+            address=server.ipv4_address if public else private_address_of(server),
             server=server,
             server_type=args["server_type"],
             machine_configuration=config,

@@ -48,6 +48,14 @@ class FakeCluster:
         self.boots = dict.fromkeys(self.nodes, 1)
         self.lost: set[str] = set()
         """Nodes that do not come back from a restart."""
+        self.versions = dict.fromkeys(self.nodes, "v1.13.9")
+        """Talos version that each node runs."""
+        self.installed: dict[str, str] = {}
+        """Talos version that each node boots next."""
+        self.falls_back: set[str] = set()
+        """Nodes that do not boot what was installed."""
+        self.images_missing = False
+        self.boot_seconds = BOOT_SECONDS
         self.dead_kubelets: set[str] = set()
         self.learners: set[str] = set()
         self.leader = "id-demo-cp-1"
@@ -97,7 +105,9 @@ class FakeCluster:
                 self.goes_down(name)
                 return ""
             case ["version"]:
-                return "Client:\n\tTag:  v1.13.0\nServer:\n\tTag:  v1.13.9\n"
+                return f"Client:\n\tTag:  v1.13.0\nServer:\n\tTag:  {self.versions[name]}\n"
+            case ["upgrade"]:
+                return self._upgrade(name, dict(arg[2:].split("=", 1) for arg in args[1:]))
             case ["kubeconfig", "-"]:
                 return "answer"
             case ["list", "/var/lib/etcd"]:
@@ -135,6 +145,19 @@ class FakeCluster:
                 return ""
         raise AssertionError(words)
 
+    def client_version(self) -> str:
+        return "v1.13.9"
+
+    def _upgrade(self, name: str, flags: Mapping[str, str]) -> str:
+        image = flags["image"]
+        if self.images_missing:
+            raise TalosError(f"talosctl upgrade on node: failed to pull image {image}: not found")
+        version = image.rpartition(":")[2]
+        self.done.append(f"upgrade {name} {version}")
+        self.installed[name] = version
+        self.goes_down(name)
+        return ""
+
     @contextlib.contextmanager
     def file(self, text: str) -> Iterator[str]:
         name = f"/dev/shm/input-{len(self._files)}"  # noqa: S108 - no file is written
@@ -147,11 +170,15 @@ class FakeCluster:
         address = self.addresses[name]
         del self.alive[address]
         if name not in self.lost:
-            self.clock.after(BOOT_SECONDS, lambda: self._boot(name, address))
+            self.clock.after(self.boot_seconds, lambda: self.boot(name))
 
-    def _boot(self, name: str, address: str) -> None:
-        self.alive[address] = name
+    def boot(self, name: str) -> None:
+        """Bring a node up with what was installed and staged."""
+        self.alive[self.addresses[name]] = name
         self.boots[name] += 1
+        installed = self.installed.pop(name, self.versions[name])
+        if name not in self.falls_back:
+            self.versions[name] = installed
         self.configs[name] = self.staged.pop(name, self.configs[name])
         report = self.nodes[name]["status"]["nodeInfo"]
         self.clock.after(10, lambda: report.update(bootID=f"boot-{self.boots[name]}"))

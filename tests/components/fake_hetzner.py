@@ -75,9 +75,7 @@ class FakeServer:
 
     def _on(self) -> None:
         self.status = "running"
-        self._cluster.clock.after(
-            BOOT_SECONDS, lambda: self._cluster._boot(self._name, self._address)
-        )
+        self._cluster.clock.after(BOOT_SECONDS, lambda: self._cluster.boot(self._name))
 
 
 def refused() -> APIException:

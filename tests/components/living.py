@@ -35,6 +35,7 @@ class Living:
         monkeypatch.setattr("time.monotonic", lambda: self.cluster.clock.now)
         for module in (rollout, node_config):
             monkeypatch.setattr(module, "Talosctl", self._talosctl)
+        for module in (rollout, node_config, node):
             monkeypatch.setattr(module, "KubernetesApi", self._kubernetes_api)
         monkeypatch.setattr(dynamic_provider, "_log", self._log)
         for module in (node, node_config):

@@ -131,8 +131,11 @@ class _ProviderMocks(mocks.Mocks):
                 for network in _plain(outputs.get("networks") or [])
             ]
             outputs |= {"networks": networks, "ipv4Address": f"192.0.2.{number % 250}"}
+            outputs["ipv6Address"] = f"2001:db8:{number % 250}::1"
         elif args.typ == "hcloud:index/primaryIp:PrimaryIp":
             outputs["ipAddress"] = f"198.51.100.{number % 250}"
+        elif args.typ == "hcloud:index/loadBalancer:LoadBalancer":
+            outputs |= {"ipv4": f"203.0.113.{number % 250}", "ipv6": "2001:db8::1"}
         elif args.typ == "talos:machine/secrets:Secrets":
             outputs |= {
                 "machineSecrets": MACHINE_SECRETS,

@@ -9,8 +9,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from pulumi.output import Unknown
 
-from oxide_components import bootstrap
+from oxide_components import bootstrap, dynamic_provider
 from oxide_components.bootstrap import BootstrapProvider
 from oxide_components.errors import OxideError
 
@@ -20,8 +21,9 @@ table = json.loads(pathlib.Path({table!r}).read_text())
 flags = [a for a in sys.argv[1:] if a.startswith("--")]
 words = [a for a in sys.argv[1:] if not a.startswith("--")]
 node = next(f for f in flags if f.startswith("--nodes=")).split("=")[1]
+recovery = [f for f in flags if f.startswith("--recover-from=")]
 with open({log!r}, "a") as log:
-    log.write(f"{{node}} {{' '.join(words)}}\\n")
+    log.write(" ".join([node, *words, *recovery]) + "\\n")
 answer = table["answers"].get(f"{{node}} {{' '.join(words)}}")
 if answer is None:
     print("error: rpc error: code = Unavailable desc = no route to host", file=sys.stderr)
@@ -77,6 +79,7 @@ def _props() -> dict[str, Any]:
                 "name": f"demo-cp-{index}",
                 "private_address": f"10.0.0.1{index}",
                 "public_address": f"192.0.2.{index}",
+                "server_id": str(1000 + index),
             }
             for index in (1, 2, 3)
         ],
@@ -95,6 +98,7 @@ def _answers(holds_data: dict[int, bool | None], bootstrap_says: str = "done") -
             f"{node} list /var/lib/etcd": "NODE   NAME\n.\nmember" if data else "NODE   NAME\n.",
             f"{node} bootstrap": bootstrap_says,
             f"{node} etcd members": "member" if data else "error: no etcd",
+            f"{node} etcd status": f"NODE        LEADER    LEARNER   ERRORS\n{node}   12ab      false     ",
         }
     return answers
 
@@ -203,3 +207,109 @@ def test_without_talosctl_the_error_says_where_to_get_it(
 
     with pytest.raises(OxideError, match="talosctl is not on PATH"):
         BootstrapProvider().create(_props())
+
+
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the provider leaves in the engine's display."""
+    texts: list[str] = []
+
+    def log(_urn: str | None, text: str, *, ephemeral: bool, severity: Any) -> None:
+        if not ephemeral:
+            texts.append(text)
+
+    monkeypatch.setattr(dynamic_provider, "_log", log)
+    return texts
+
+
+def _restoring() -> dict[str, Any]:
+    return {**_props(), "restore_from": "./etcd.db"}
+
+
+def _on_servers(*ids: object, **more: Any) -> dict[str, Any]:
+    planned = _props()["control_planes"]
+    nodes = [{**planned[place], "server_id": id_} for place, id_ in enumerate(ids)]
+    return {**_props(), **more, "control_planes": nodes}
+
+
+def _refusals(olds: dict[str, Any], news: dict[str, Any]) -> list[str]:
+    return [failure.reason for failure in BootstrapProvider().check(olds, news).failures or []]
+
+
+def test_a_cluster_without_data_starts_from_the_snapshot(talos: FakeTalos, said: list[str]) -> None:
+    talos.answer(_answers(EMPTY))
+
+    BootstrapProvider().update("demo", _props(), _restoring())
+
+    assert talos.calls("bootstrap") == ["10.0.0.11 bootstrap --recover-from=./etcd.db"]
+    assert said == [
+        "etcd was restored from ./etcd.db; restoreFrom has served: `pulumi config rm restoreFrom`"
+    ]
+
+
+@pytest.mark.parametrize("member", [1, 2, 3])
+def test_nothing_is_restored_beside_data_whoever_else_is_silent(
+    talos: FakeTalos, said: list[str], member: int
+) -> None:
+    silent: dict[int, bool | None] = {1: None, 2: None, 3: None}
+    talos.answer(_answers({**silent, member: True}))
+
+    BootstrapProvider().update("demo", _props(), _restoring())
+
+    assert talos.calls("bootstrap") == []
+    assert "nothing was restored" in said[0]
+    assert f"demo-cp-{member} holds data" in said[0]
+
+
+@pytest.mark.parametrize("silent", [1, 2, 3])
+def test_nothing_is_restored_while_a_silent_control_plane_may_hold_data(
+    talos: FakeTalos, silent: int
+) -> None:
+    talos.answer(_answers({**EMPTY, silent: None}))
+
+    with pytest.raises(OxideError, match=f"demo-cp-{silent}"):
+        BootstrapProvider().update("demo", _props(), _restoring())
+
+    assert talos.calls("bootstrap") == []
+
+
+def test_data_that_keeps_a_snapshot_out_and_does_not_start_is_named(talos: FakeTalos) -> None:
+    answers = _answers({**EMPTY, 2: True})
+    answers["10.0.0.12 etcd members"] = "error: etcdserver: no leader"
+    talos.answer(answers)
+
+    with pytest.raises(OxideError, match="etcd with its data on demo-cp-2: not within"):
+        BootstrapProvider().update("demo", _props(), _restoring())
+
+
+def test_a_restore_ends_when_every_control_plane_votes(talos: FakeTalos) -> None:
+    answers = _answers(EMPTY)
+    answers["10.0.0.13 etcd status"] = answers["10.0.0.13 etcd status"].replace("false", "true")
+    talos.answer(answers)
+
+    with pytest.raises(OxideError, match="demo-cp-3: is a learner"):
+        BootstrapProvider().update("demo", _props(), _restoring())
+
+
+@pytest.mark.parametrize("ids", [("1", "2", "3"), (Unknown(), Unknown(), Unknown()), ("9",)])
+def test_new_servers_everywhere_are_refused_without_a_snapshot(ids: tuple[object, ...]) -> None:
+    (refusal,) = _refusals(_props(), _on_servers(*ids))
+
+    assert "Name a snapshot of etcd in restoreFrom" in refusal
+    assert _refusals(_props(), _on_servers(*ids, restore_from="./etcd.db")) == []
+
+
+def test_as_long_as_one_server_is_kept_others_may_be_new() -> None:
+    assert _refusals(_props(), _on_servers("1", Unknown(), "1003")) == []
+
+
+def test_a_cluster_that_was_never_founded_needs_no_snapshot() -> None:
+    assert _refusals({}, _props()) == []
+
+
+def test_only_a_snapshot_lets_a_run_look_for_data_again(said: list[str]) -> None:
+    provider = BootstrapProvider()
+    assert provider.diff("demo", _props(), _on_servers("1", "2", "3")).changes is False
+    assert said == []
+    assert provider.diff("demo", _restoring(), _restoring()).changes is True
+    assert "it starts from ./etcd.db; otherwise nothing happens" in said[0]

@@ -225,8 +225,9 @@ def test_a_skipped_node_is_left_alone_and_picked_up_later(
     assert "demo-cp-2" not in living.cluster.members
 
 
-def test_destroying_and_refreshing_make_no_call(living: Living) -> None:
+def test_with_a_dead_cluster_destroying_and_refreshing_work(living: Living) -> None:
     living.cluster.alive.clear()
+    living.cluster.api_down = True
     props = living.props("demo-cp-1")
 
     NodeProvider().delete("demo-cp-1", props)

@@ -7,6 +7,7 @@ from oxide_components import (
     CiliumReleaseArgs,
     Firewall,
     FirewallArgs,
+    FirewallRuleArgs,
     Network,
     NetworkArgs,
     TalosSecrets,
@@ -73,6 +74,37 @@ def test_control_planes_that_take_pods_open_the_ingress_ports() -> None:
     opened = _open_ports(_firewalls(control_plane_ingress_ports=[443]), "fw-control-plane")
 
     assert opened["443"] == ["0.0.0.0/0", "::/0"]
+
+
+def test_more_rules_go_to_the_nodes_that_they_name() -> None:
+    recorder = _firewalls(
+        extra_rules=[
+            FirewallRuleArgs(
+                role="worker",
+                direction="in",
+                protocol="udp",
+                port="8000-8100",
+                source_cidrs=["2001:db8::/32", "203.0.113.7"],
+            ),
+            FirewallRuleArgs(
+                role="all", direction="out", protocol="icmp", destination_cidrs=["0.0.0.0/0"]
+            ),
+        ]
+    )
+
+    def extra(name: str) -> list[object]:
+        return list(recorder.named(name).inputs["rules"][-2:])
+
+    inbound, outbound = extra("fw-worker")
+    assert inbound == {
+        "direction": "in",
+        "protocol": "udp",
+        "port": "8000-8100",
+        "sourceIps": ["203.0.113.7/32", "2001:db8::/32"],
+    }
+    assert outbound == {"direction": "out", "protocol": "icmp", "destinationIps": ["0.0.0.0/0"]}
+    assert extra("fw-control-plane")[-1] == outbound
+    assert inbound not in extra("fw-control-plane")
 
 
 def test_secrets_are_secret_and_never_follow_a_changed_version() -> None:

@@ -3,15 +3,12 @@
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
 from lab.instance import Lab
 
-from .stacks import Stack
-
-ROOT = Path(__file__).parents[2]
+from .stacks import Stack, make_stack
 
 
 @pytest.fixture(scope="session")
@@ -33,21 +30,6 @@ def new_stack(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Callable[..
     """Makes stacks of the Oxide program, each in a project directory of its own."""
 
     def make(name: str, **settings: object) -> Stack:
-        project = tmp_path_factory.mktemp(f"project-{name}")
-        for file in ("Pulumi.yaml", "__main__.py", "requirements.txt"):
-            shutil.copy(ROOT / file, project / file)
-        for folder in ("oxide_components", "lab", ".venv"):
-            (project / folder).symlink_to(ROOT / folder)
-        stack = Stack(lab, project, name)
-        stack.create(
-            {
-                "clusterName": name,
-                "adminCidrs[0]": "127.0.0.0/8",
-                "deletionProtection": "false",
-                "ciliumChart": "./lab/charts/cilium",
-                **settings,
-            }
-        )
-        return stack
+        return make_stack(lab, tmp_path_factory.mktemp(f"project-{name}"), name, **settings)
 
     return make

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -19,6 +20,8 @@ from lab.instance import Lab
 _SUMMARY = re.compile(
     r"^\s+[+~\-> ]*(\d+) (created|updated|deleted|replaced|unchanged)\b", re.MULTILINE
 )
+
+_ROOT = Path(__file__).parents[2]
 
 TRACEBACK = "Traceback (most recent call last)"
 
@@ -290,3 +293,30 @@ class Stack:
 
 def _named(resources: list[dict[str, Any]], kind: str, key: str) -> list[str]:
     return sorted(r["outputs"][key] for r in resources if r["type"] == kind)
+
+
+def make_stack(lab: Lab, project: Path, name: str, **settings: object) -> Stack:
+    """
+    A stack of the Oxide program in a project directory of its own; nothing is deployed yet.
+
+    Args:
+        lab: Lab that it lives on.
+        project: Empty directory.
+        name: Name of stack and cluster.
+        settings: What differs from the smallest stack that lives on a lab.
+    """
+    for file in ("Pulumi.yaml", "__main__.py", "requirements.txt"):
+        shutil.copy(_ROOT / file, project / file)
+    for folder in ("oxide_components", "lab", ".venv"):
+        (project / folder).symlink_to(_ROOT / folder)
+    stack = Stack(lab, project, name)
+    stack.create(
+        {
+            "clusterName": name,
+            "adminCidrs[0]": "127.0.0.0/8",
+            "deletionProtection": "false",
+            "ciliumChart": "./lab/charts/cilium",
+            **settings,
+        }
+    )
+    return stack

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
+from oxide_components.kubeconfig import credentials
+
 from .stacks import TRACEBACK, Stack
 
 NODES = ["life-cp-1", "life-cp-2", "life-cp-3", "life-worker-1", "life-worker-2"]
@@ -142,6 +144,21 @@ def test_five_workers_add_exactly_three_servers_and_their_nodes(life: Stack) -> 
     # The roster is the list of nodes.
     assert run.changes == {"created": 9, "updated": 1}
     assert len(life.ready_nodes()) == 8
+
+
+def test_a_kubeconfig_is_made_anew_without_anything_else(life: Stack) -> None:
+    before = life.outputs()["kubeconfig"]
+    run = life.ok(
+        *("up", "--yes", "--skip-preview"),
+        *("--replace", "**talos:cluster/kubeconfig:Kubeconfig::control-plane-kubeconfig"),
+    )
+
+    after = credentials(life.outputs()["kubeconfig"])
+    assert after.client_certificate != credentials(before).client_certificate
+    assert after.certificate_authority == credentials(before).certificate_authority
+    # The Kubernetes provider takes the new one; servers and nodes stay untouched.
+    assert run.changes == {"replaced": 1, "updated": 1}
+    assert life.up().changes == {}
 
 
 def test_no_secret_is_in_the_state_or_in_anything_that_was_printed(life: Stack) -> None:

@@ -11,8 +11,8 @@ from lab import paths
 GOLDEN = Path(__file__).parents[1] / "golden"
 
 
-@pytest.fixture(scope="module")
-def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="module", params=["", "private-"], ids=["public", "private"])
+def generated(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Configs that talosctl generates with the golden documents as patches."""
     directory = tmp_path_factory.mktemp("configs")
     _talosctl(
@@ -25,8 +25,8 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "--kubernetes-version=1.35.4",
         "--with-docs=false",
         "--with-examples=false",
-        f"--config-patch-control-plane=@{GOLDEN / 'machine-config-control-plane.yaml'}",
-        f"--config-patch-worker=@{GOLDEN / 'machine-config-worker.yaml'}",
+        f"--config-patch-control-plane=@{GOLDEN / f'machine-config-{request.param}control-plane.yaml'}",
+        f"--config-patch-worker=@{GOLDEN / f'machine-config-{request.param}worker.yaml'}",
     )
     return directory
 

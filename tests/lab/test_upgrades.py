@@ -1,31 +1,39 @@
-"""Upgrades of a living cluster as changed settings. The tests build on each other."""
+"""Upgrades of a living cluster as changed settings: paused, canaries first, back and on. The tests build on each other."""
 
 import json
 from collections.abc import Callable, Iterator
-from itertools import pairwise
 
 import pytest
-
-from lab.api import clear_faults, plan_fault
 
 from . import node_events
 from .availability import run_application, watched
 from .stacks import TRACEBACK, Stack
+from .versions_seen import (
+    assert_one_at_a_time,
+    cordoned,
+    rebooted,
+    recorded,
+    running,
+    said,
+    touched,
+)
 
 BUDGET = 2
-NODES = ["up-cp-1", "up-cp-2", "up-cp-3", "up-worker-1", "up-worker-2"]
+CONTROL_PLANES = ["up-cp-1", "up-cp-2", "up-cp-3"]
+WORKERS = ["up-worker-1", "up-worker-2", "up-worker-3"]
+NODES = [*CONTROL_PLANES, *WORKERS]
+CANARY = "up-worker-2"
 
 
 @pytest.fixture(scope="module")
 def up(new_stack: Callable[..., Stack]) -> Iterator[Stack]:
-    """Three control planes and two workers with an older Kubernetes, and an application that has a budget for disruptions."""
+    """Three control planes and three workers with an older Kubernetes, and an application that has a budget for disruptions."""
     stack = new_stack(
-        "up", controlPlanes="3", workers="2", kubernetesVersion="1.34.4", nodeTimeout="180"
+        "up", controlPlanes="3", workers="3", kubernetesVersion="1.34.4", nodeTimeout="300"
     )
     stack.up()
     run_application(stack, replicas=BUDGET + 1, budget=BUDGET)
     yield stack
-    clear_faults(stack.lab)
     stack.discard()
 
 
@@ -52,70 +60,92 @@ def test_a_step_that_cannot_be_taken_is_refused_in_the_preview(
     assert TRACEBACK not in run.text
 
 
-def test_an_upgrade_that_falls_back_stops_the_roll_out_and_the_next_run_goes_on(up: Stack) -> None:
-    plan_fault(up.lab, {"kind": "upgrade_falls_back", "server": "up-cp-2", "count": 0})
+def test_a_pause_lets_every_upgrade_wait(up: Stack) -> None:
     up.set("talosVersion", "v1.13.8")
+    up.set("kubernetesVersion", "1.35.4")
+    up.set("upgradePause", "true")
     before = node_events.last_order(up.lab)
-    run = up.run("up", "--yes", "--skip-preview")
+    text = up.up().text
 
-    assert run.code != 0
-    assert "up-cp-2 did not boot Talos v1.13.8 and has gone back to v1.13.9" in run.text
-    assert _rebooted(up, before) == ["up-cp-1", "up-cp-2"]
-    assert not any(node["spec"].get("unschedulable") for node in up.nodes().values())
+    for name in NODES:
+        assert (
+            said(text, f"node-{name}")
+            == "waits (upgradePause): v1.13.9 -> v1.13.8, drains, reboots"
+        )
+    assert said(text, "kubernetes-version").startswith("waits (upgradePause): 1.34.4 -> 1.35.4")
+    assert rebooted(up, before) == []
+    assert recorded(up) == running(up) == dict.fromkeys(NODES, "v1.13.9")
+    assert _kubelets(up) == {"v1.34.4"}
 
-    clear_faults(up.lab)
+
+def test_canaries_move_and_the_others_wait(up: Stack) -> None:
+    up.unset("upgradePause")
+    up.set("upgradeCanary[0]", CANARY)
+    text = up.ok("preview").text
+    assert said(text, f"node-{CANARY}") == "v1.13.9 -> v1.13.8, drains, reboots"
+    for name in NODES:
+        if name != CANARY:
+            assert said(text, f"node-{name}").startswith("waits (upgradeCanary): v1.13.9 -> v1.13")
+
     before = node_events.last_order(up.lab)
-    with watched(up) as available:
-        up.up()
-    assert _rebooted(up, before) == NODES[1:]
-    assert _systems(up) == {"Talos (v1.13.8)"}
-    assert min(available) >= BUDGET
+    up.up()
+
+    assert touched(up, before) == {CANARY}
+    assert_one_at_a_time(up, [CANARY], before)
+    assert recorded(up) == running(up) == {**dict.fromkeys(NODES, "v1.13.9"), CANARY: "v1.13.8"}
+    assert cordoned(up) == []
     assert up.up().changes == {}
 
 
-def test_talos_and_kubernetes_move_in_one_run_in_this_order(up: Stack) -> None:
-    secrets = _authorities(up)
-    up.set("talosVersion", "v1.13.9")
-    up.set("kubernetesVersion", "1.35.4")
-    preview = up.ok("preview").text
-    assert "v1.13.8 -> v1.13.9, drains, reboots" in preview
-    assert "1.34.4 -> 1.35.4" in preview
+def test_pools_as_canaries_move_in_order_and_kubernetes_waits(up: Stack) -> None:
+    up.set("upgradeCanary[1]", "worker")
+    up.set("upgradeCanary[2]", "cp")
     before = node_events.last_order(up.lab)
     with watched(up) as available:
-        up.up()
+        text = up.up().text
 
+    others = [name for name in NODES if name != CANARY]
+    assert_one_at_a_time(up, others, before)
     assert min(available) >= BUDGET
+    assert recorded(up) == running(up) == dict.fromkeys(NODES, "v1.13.8")
+    assert said(text, "kubernetes-version").startswith("waits (upgradeCanary): 1.34.4 -> 1.35.4")
+    assert _kubelets(up) == {"v1.34.4"}
+
+
+def test_talos_back_on_and_kubernetes_move_in_one_run_in_this_order(up: Stack) -> None:
+    secrets = _authorities(up)
+    up.unset("upgradeCanary")
+    up.set("talosVersion", "v1.13.9")
+    before = node_events.last_order(up.lab)
+    with watched(up) as available:
+        text = up.up().text
+
+    assert said(text, "node-up-cp-1").startswith("v1.13.8 -> v1.13.9, drains, reboots")
+    assert said(text, "kubernetes-version").startswith("1.34.4 -> 1.35.4")
+    assert len(available) > 50
+    assert min(available) >= BUDGET
+    assert_one_at_a_time(up, NODES, before)
     events = node_events.of_stack(up, after=before)
-    spans = node_events.spans(events, "reboot")
-    assert [name for name, _, _ in spans] == NODES
-    for (_, _, end), (name, begin, _) in pairwise(spans):
-        assert end is not None
-        assert end < begin, f"{name} went down before the node ahead was back"
-    (_, _, last) = spans[-1]
-    first = next(e.time for e in events if e.kind == "static-pod" and "restarts" in e.detail)
-    assert last is not None
+    last = max(e.order for e in events if e.kind == "reboot-end")
+    first = next(e.order for e in events if e.kind == "static-pod" and "restarts" in e.detail)
     assert last < first
-    assert _systems(up) == {"Talos (v1.13.9)"}
-    assert {n["status"]["nodeInfo"]["kubeletVersion"] for n in up.nodes().values()} == {"v1.35.4"}
+    assert recorded(up) == running(up) == dict.fromkeys(NODES, "v1.13.9")
+    assert _kubelets(up) == {"v1.35.4"}
     assert _authorities(up) == secrets
+    assert cordoned(up) == []
     assert up.up().changes == {}
 
 
 def test_every_run_that_upgraded_a_control_plane_has_kept_a_snapshot(up: Stack) -> None:
     snapshots = sorted((up.project / "etcd-snapshots").iterdir())
 
-    assert len(snapshots) == 3
+    assert len(snapshots) == 2
     assert all(file.stat().st_mode & 0o077 == 0 for file in snapshots)
     assert all(file.stat().st_size > 20_000 for file in snapshots)
 
 
-def _rebooted(stack: Stack, after: int) -> list[str]:
-    """Names of the nodes that restarted, in order."""
-    return [e.node for e in node_events.of_stack(stack, "reboot-begin", after=after)]
-
-
-def _systems(stack: Stack) -> set[str]:
-    return {node["status"]["nodeInfo"]["osImage"] for node in stack.nodes().values()}
+def _kubelets(stack: Stack) -> set[str]:
+    return {node["status"]["nodeInfo"]["kubeletVersion"] for node in stack.nodes().values()}
 
 
 def _authorities(stack: Stack) -> object:

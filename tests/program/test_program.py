@@ -16,6 +16,19 @@ GOLDEN = ROOT / "tests" / "golden"
 TOPOLOGIES: dict[str, dict[str, str]] = {
     "default": {},
     "single": {"controlPlanes": "1", "workers": "0"},
+    "load-balancer": {
+        "apiLoadBalancer": "public",
+        "allowPublicApi": "true",
+        "workers": "1",
+        "rdns": "{name}.example.com",
+    },
+    "private": {
+        "access": "private",
+        "adminCidrs": "",
+        "apiLoadBalancer": "private",
+        "natGateway": "10.0.2.2",
+        "workers": "1",
+    },
     "pools": {
         "workers": "1",
         "workerPools": '[{"name": "db", "count": 2, "serverType": "cax21"}, {"name": "empty", "count": 0}]',
@@ -40,6 +53,8 @@ def _run(settings: dict[str, str]) -> Recorder:
 @pytest.fixture(autouse=True)
 def _leave_no_traces(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr("signal.signal", lambda *_: None)
+    # Nobody's real account is asked.
+    monkeypatch.delenv("HCLOUD_TOKEN", raising=False)
     yield
     # The SDK keeps one configuration for the process, and other tests read it.
     pulumi.runtime.set_all_config({})
@@ -113,3 +128,67 @@ def test_a_bad_configuration_ends_the_program_before_any_resource() -> None:
     # What tells Pulumi's host that the user has been told.
     assert ended.value.code == 32
     assert recorder.registrations == []
+
+
+ADDONS = {"addons": '{"cloudController": true, "csi": true, "metricsServer": true}'}
+
+
+def _with_addons() -> Recorder:
+    values = {"clusterName": "demo", "adminCidrs": '["203.0.113.7/32"]', **ADDONS}
+    pulumi.runtime.set_all_config(
+        {"hcloud:token": "planted", **{f"oxide:{key}": value for key, value in values.items()}}
+    )
+    return record(lambda: runpy.run_path(str(ROOT / "__main__.py")) and None)
+
+
+def _waits_for(recorder: Recorder, name: str) -> set[str]:
+    """Names of everything that a resource waits for, directly or not; a component and its main child share one name."""
+    edges: dict[str, set[str]] = {}
+    for r in recorder.registrations:
+        edges.setdefault(r.name, set()).update(r.dependencies)
+    found: set[str] = set()
+    todo = [name]
+    while todo:
+        for other in edges.get(todo.pop(), set()) - found:
+            found.add(other)
+            todo.append(other)
+    return found
+
+
+def test_the_cloud_controller_comes_before_cilium_and_the_other_addons_after_the_nodes() -> None:
+    recorder = _with_addons()
+
+    assert "cloud-controller" in _waits_for(recorder, "cilium")
+    for name in ("csi", "metrics-server"):
+        waited = _waits_for(recorder, name)
+        assert {"config-demo-worker-2", "cloud-nodes", "cilium"} <= waited
+    assert "certificate-approver-deployment" in _waits_for(recorder, "node-demo-cp-1")
+
+
+def test_the_clearing_is_deleted_after_the_servers_and_before_the_subnets() -> None:
+    recorder = _with_addons()
+    servers = [r.name for r in recorder.of_type("hcloud:index/server:Server")]
+
+    assert len(servers) == 5
+    for name in servers:
+        assert "cloud-cleanup" in _waits_for(recorder, name), name
+    cleanup = recorder.named("cloud-cleanup")
+    assert {"network-control", "network-worker", "cluster"} <= set(cleanup.dependencies)
+    # With the identity it would be skipped when everything is destroyed.
+    assert cleanup.deleted_with == ""
+
+
+def test_everything_inside_the_cluster_goes_with_it_whatever_becomes_of_its_api() -> None:
+    carriers = {r.name for r in _with_addons().registrations if r.deleted_with == "cluster"}
+
+    # The engine hands it down to what the components are made of.
+    assert carriers >= {
+        *("hcloud", "cloud-controller", "csi", "metrics-server"),
+        *("certificate-approver", "cilium"),
+    }
+
+
+def test_no_token_is_an_error_of_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HCLOUD_TOKEN", raising=False)
+    with pytest.raises(pulumi.RunError, match=r"oxide:addons: .* API token"):
+        _run(ADDONS)

@@ -1,4 +1,4 @@
-"""Cilium: values that fit Talos at Hetzner, and a metadata policy that covers exactly the pods outside its exceptions."""
+"""Cilium: values that fit Talos at Hetzner, and the user's over them."""
 
 from typing import Any
 
@@ -7,14 +7,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oxide_components import kubeprism
-from oxide_components.cilium_values import cilium_values, merge, metadata_policy, value_problems
-
-NAMESPACE = "k8s:io.kubernetes.pod.namespace"
+from oxide_components.cilium_modes import CiliumModes
+from oxide_components.cilium_user_values import value_problems
+from oxide_components.cilium_values import cilium_values, merge
 
 
 def values(**keys: Any) -> dict[str, Any]:
     return cilium_values(
-        **{"control_plane_count": 3, "worker_count": 2, "pod_cidr": "10.0.16.0/20", **keys}
+        **{
+            "control_plane_count": 3,
+            "worker_count": 2,
+            "network_cidr": "10.0.0.0/16",
+            "pod_cidr": "10.0.16.0/20",
+            "modes": CiliumModes(),
+            **keys,
+        }
     )
 
 
@@ -47,8 +54,16 @@ def test_the_operator_has_two_replicas_where_two_nodes_can_run_it(
     assert made["operator"]["replicas"] == replicas
 
 
-def test_oxides_own_values_have_no_problem() -> None:
-    assert value_problems(values()) == []
+@pytest.mark.parametrize(
+    "modes",
+    [
+        CiliumModes(),
+        CiliumModes(routing_mode="native", encryption="ipsec", gateway_api=True, node_ipam=True),
+    ],
+    ids=["default", "others"],
+)
+def test_oxides_own_values_have_no_problem(modes: CiliumModes) -> None:
+    assert value_problems(values(modes=modes), modes) == []
 
 
 def test_user_values_are_merged_last_and_deep() -> None:
@@ -75,53 +90,3 @@ def test_merging_keeps_what_the_user_says_and_changes_no_input(
     assert merge(merged, over) == merged
     assert set(merged) == set(base) | set(over)
     assert repr((base, over)) == before
-
-
-def test_without_exceptions_the_policy_covers_every_pod() -> None:
-    policy = metadata_policy()
-    assert policy["kind"] == "CiliumClusterwideNetworkPolicy"
-    assert policy["spec"]["endpointSelector"] == {}
-    assert policy["spec"]["egressDeny"] == [{"toCIDR": ["169.254.169.254/32"]}]
-    assert policy["spec"]["enableDefaultDeny"] == {"egress": False, "ingress": False}
-
-
-def test_namespaces_alone_make_one_rule() -> None:
-    policy = metadata_policy([{"namespace": "a"}, {"namespace": "b"}])
-    assert policy["spec"]["endpointSelector"] == {
-        "matchExpressions": [{"key": NAMESPACE, "operator": "NotIn", "values": ["a", "b"]}]
-    }
-
-
-def test_a_label_makes_one_rule_for_each_way_to_differ() -> None:
-    policy = metadata_policy([{"namespace": "a", "labels": {"app": "csi"}}])
-    assert [rule["endpointSelector"]["matchExpressions"] for rule in policy["specs"]] == [
-        [{"key": "k8s:app", "operator": "NotIn", "values": ["csi"]}],
-        [{"key": NAMESPACE, "operator": "NotIn", "values": ["a"]}],
-    ]
-
-
-names = st.sampled_from(["a", "b", "c"])
-label_sets = st.dictionaries(st.sampled_from(["app", "tier"]), names, max_size=2)
-exceptions = st.lists(st.fixed_dictionaries({"namespace": names, "labels": label_sets}), max_size=4)
-
-
-@given(exceptions, names, label_sets)
-def test_the_policy_covers_exactly_the_pods_outside_all_exceptions(
-    excepted: list[dict[str, Any]], namespace: str, labels: dict[str, str]
-) -> None:
-    policy = metadata_policy(excepted)
-    pod = {NAMESPACE: namespace, **{f"k8s:{key}": value for key, value in labels.items()}}
-
-    covered = any(
-        all(
-            pod.get(expression["key"]) not in expression["values"]
-            for expression in rule["endpointSelector"].get("matchExpressions", [])
-        )
-        for rule in (policy.get("specs") or [policy["spec"]])
-    )
-
-    allowed = any(
-        access["namespace"] == namespace and access["labels"].items() <= labels.items()
-        for access in excepted
-    )
-    assert covered is not allowed

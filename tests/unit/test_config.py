@@ -1,5 +1,6 @@
 """Good configurations: what a stack says is what a ClusterConfig holds."""
 
+import hashlib
 import json
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -125,7 +126,8 @@ def test_upgrades_go_everywhere_and_leave_a_snapshot_unless_the_stack_says_other
     assert (config.etcd_snapshot_directory, config.restore_from) == ("etcd-snapshots", None)
 
     snapshot = tmp_path / "etcd.db"
-    snapshot.write_bytes(b"etcd")
+    data = bytes(16) + bytes.fromhex("edda0ced") + bytes(492)
+    snapshot.write_bytes(data + hashlib.sha256(data).digest())
     config = parse(
         workerPools=[pool(name="db", generation=2)],
         upgradeCanary=["cp", "worker", "oxide-db-g2-1", "db"],
@@ -172,6 +174,61 @@ def test_a_chart_that_names_its_place_has_no_repository(chart: str) -> None:
     assert (config.cilium_chart, config.cilium_repository) == (chart, None)
 
 
+def test_nodes_are_public_and_the_api_has_no_load_balancer_unless_the_stack_says_so() -> None:
+    config = parse()
+    assert (config.access, config.worker_access, config.api_load_balancer) == (
+        "public",
+        "public",
+        "none",
+    )
+    assert config.ipv6
+    assert config.public_nodes
+    assert (config.nat_gateway, config.network_id, config.rdns) == (None, None, None)
+
+
+def test_a_private_cluster_has_no_public_workers_and_looks_for_no_administrator() -> None:
+    # As the project file hands its defaults over.
+    declared = {"extraFirewallRules": [], "workerIngressPorts": [80, 443], "rdns": ""}
+    config = parse(access="private", natGateway="10.0.2.2", **declared)
+    assert config.worker_access == "private"
+    assert not config.public_nodes
+    # None would have the operator's public address looked up.
+    assert config.admin_cidrs == ()
+
+
+def test_workers_alone_can_be_private_in_an_existing_network_that_has_a_route() -> None:
+    config = parse(workerAccess="private", networkId="7", existingNatRoute="true")
+    assert (config.access, config.worker_access, config.network_id) == ("public", "private", 7)
+    assert config.public_nodes
+    assert parse(workers="0", workerAccess="private").workers == 0
+
+
+def test_firewall_rules_of_the_user_have_defaults_and_one_form() -> None:
+    config = parse(
+        extraFirewallRules=[
+            {"protocol": "tcp", "port": 8443, "sourceCidrs": ["203.0.113.7", "203.0.113.7/32"]},
+            {"protocol": "icmp", "sourceCidrs": ["::/0"], "role": "controlPlane"},
+            {"protocol": "udp", "port": "any", "direction": "out", "destinationCidrs": ["::/0"]},
+        ]
+    )
+    tcp, icmp, udp = config.extra_firewall_rules
+    assert (tcp.role, tcp.rule.traffic) == ("all", ("in", "tcp", "8443", "203.0.113.7/32"))
+    assert (icmp.role, icmp.rule.traffic) == ("controlPlane", ("in", "icmp", "", "::/0"))
+    assert udp.rule.traffic == ("out", "udp", "any", "::/0")
+    assert ["drops all outbound traffic" in line for line in config.warnings] == [True]
+
+
+def test_the_same_traffic_for_different_roles_is_no_duplicate() -> None:
+    rule = {"protocol": "tcp", "port": "22", "sourceCidrs": ["203.0.113.7/32"]}
+    both = [{**rule, "role": "worker"}, {**rule, "role": "controlPlane"}]
+    assert len(parse(extraFirewallRules=both).extra_firewall_rules) == 2
+
+
+def test_everybody_may_be_let_in_to_the_api_explicitly_by_a_rule_too() -> None:
+    rule = {"protocol": "tcp", "port": "6443", "sourceCidrs": ["0.0.0.0/0"]}
+    assert parse(extraFirewallRules=[rule], allowPublicApi="true").extra_firewall_rules
+
+
 def test_admin_ranges_are_normalised_sorted_and_listed_once() -> None:
     config = parse(adminCidrs=["2001:db8::/64", "203.0.113.7", "198.51.100.0/24", "203.0.113.7/32"])
     assert config.admin_cidrs == ("198.51.100.0/24", "203.0.113.7/32", "2001:db8::/64")
@@ -185,6 +242,15 @@ def test_an_unknown_location_is_accepted_with_its_zone() -> None:
     """Hetzner adds locations more often than Oxide is released."""
     config = parse(location="muc1", networkZone="eu-central")
     assert (config.location, config.network_zone) == ("muc1", "eu-central")
+
+
+def test_native_routing_takes_a_pod_range_inside_the_network() -> None:
+    config = parse(
+        routingMode="native", networkCidr="10.0.0.0/16", addons={"cloudController": True}
+    )
+    assert config.cilium_modes.routing_mode == "native"
+    assert config.pod_cidr.subnet_of(config.network_cidr)
+    assert config.address_plan.problems(control_planes=3, workers=2) == []
 
 
 def test_metadata_access_names_namespaces_and_labels() -> None:
@@ -213,7 +279,6 @@ def test_workers_may_need_another_image_only_if_there_are_any() -> None:
         ({"workerServerType": "cx32"}, "workerServerType", "outgoing"),
         ({"location": "ash", "workerServerType": "cpx31"}, "controlPlaneServerType", "Europe"),
         ({"adminCidrs": ["192.168.1.0/24"]}, "adminCidrs", "private range"),
-        ({"ciliumValues": {"gatewayAPI": {"enabled": True}}}, "ciliumValues.gatewayAPI", "needs"),
     ],
 )
 def test_what_works_but_deserves_attention_is_a_warning(

@@ -9,6 +9,9 @@ import yaml
 
 from oxide_components.config import ClusterConfig
 from oxide_components.config_schema import (
+    ADDON_KEYS,
+    CSI_KEYS,
+    FIREWALL_RULE_KEYS,
     METADATA_ACCESS_KEYS,
     POOL_KEYS,
     SETTINGS,
@@ -25,7 +28,7 @@ ROWS = re.findall(r"^\| `([\w\[\].]+)` \| (\w+) \| (?:`(.*?)`)? ?\| (.+) \|$", T
 DOCUMENTED = {key: (kind, default) for key, kind, default, _ in ROWS}
 DECLARED: dict[str, Any] = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["config"]
 
-WITHOUT_DECLARATION = {"adminCidrs", "imageId"}
+WITHOUT_DECLARATION = {"adminCidrs", "imageId", "networkId"}
 """A declared key without a default is required, and these have no default that means "not set"."""
 
 PATCHES = {"configPatches", "controlPlaneConfigPatches", "workerConfigPatches"}
@@ -41,7 +44,10 @@ def as_text(default: Any) -> str:
 def test_every_setting_is_documented_and_nothing_else() -> None:
     nested = {
         *(f"workerPools[].{key}" for key in POOL_KEYS),
+        *(f"extraFirewallRules[].{key}" for key in FIREWALL_RULE_KEYS),
         *(f"metadataAccess[].{key}" for key in METADATA_ACCESS_KEYS),
+        *(f"addons.{key}" for key in ADDON_KEYS),
+        *(f"addons.csi.{key}" for key in CSI_KEYS),
     }
     assert {key for key, *_ in ROWS} == {*SETTINGS_BY_KEY, *nested}
     assert len(ROWS) == len(DOCUMENTED)

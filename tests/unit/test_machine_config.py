@@ -1,5 +1,6 @@
 """Machine-config documents: golden files, and the rules that live clusters depend on."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import yaml
 from oxide_components.machine_config import (
     ClusterSettings,
     NodeSettings,
+    api_certificate_patch,
     control_plane_documents,
     to_patch,
     worker_documents,
@@ -26,6 +28,7 @@ CLUSTER = ClusterSettings(
     install_image="factory.talos.dev/hcloud-installer/abc:v1.13.9",
     api_hostname="api.example.com",
 )
+PRIVATE = replace(CLUSTER, network_gateway="10.0.0.1")
 CONTROL_PLANE = NodeSettings(name="demo-cp-1", pool="cp")
 WORKER = NodeSettings(
     name="demo-db-1",
@@ -41,6 +44,14 @@ WORKER = NodeSettings(
     [
         ("machine-config-control-plane.yaml", control_plane_documents(CLUSTER, CONTROL_PLANE)),
         ("machine-config-worker.yaml", worker_documents(CLUSTER, WORKER)),
+        (
+            "machine-config-private-control-plane.yaml",
+            control_plane_documents(PRIVATE, replace(CONTROL_PLANE, public=False)),
+        ),
+        (
+            "machine-config-private-worker.yaml",
+            worker_documents(PRIVATE, replace(WORKER, public=False)),
+        ),
     ],
 )
 def test_documents_are_those_of_the_golden_file(file: str, documents: list[object]) -> None:
@@ -54,6 +65,24 @@ def test_the_same_documents_give_the_same_patch_text() -> None:
     patches = {to_patch(control_plane_documents(CLUSTER, CONTROL_PLANE)) for _ in range(3)}
 
     assert len(patches) == 1
+
+
+def test_a_node_without_public_addresses_goes_out_through_the_network_and_nowhere_else() -> None:
+    node = replace(WORKER, public=False)
+    documents = {(d.get("kind"), d.get("name")): d for d in worker_documents(PRIVATE, node)}
+
+    link = documents["LinkConfig", "eth0"]
+    assert link["routes"] == [{"gateway": "10.0.0.1"}]
+    assert link["mtu"] == 1450
+    assert ("LinkConfig", "eth1") not in documents
+    assert documents["ResolverConfig", None]["nameservers"]
+
+
+def test_the_load_balancers_addresses_are_added_to_the_certificate() -> None:
+    patch = yaml.safe_load(api_certificate_patch(["10.0.0.254", "203.0.113.9"]))
+
+    # Talos appends lists of names, so the others stay.
+    assert patch == {"cluster": {"apiServer": {"certSANs": ["10.0.0.254", "203.0.113.9"]}}}
 
 
 def test_every_node_resolves_the_endpoint_to_every_control_plane() -> None:
@@ -91,3 +120,15 @@ def test_a_control_plane_taint_without_value_is_written_as_its_effect() -> None:
     machine = control_plane_documents(CLUSTER, tainted)[0]["machine"]
 
     assert machine["nodeTaints"] == {"a": "NoExecute"}
+
+
+def test_the_cloud_provider_and_the_serving_certificates_are_settings_of_every_node() -> None:
+    """Off, they leave the configs as they are; the golden files hold that."""
+    switched_on = replace(CLUSTER, external_cloud_provider=True, kubelet_serving_certificates=True)
+    for documents in (
+        control_plane_documents(switched_on, CONTROL_PLANE),
+        worker_documents(switched_on, WORKER),
+    ):
+        assert documents[0]["cluster"]["externalCloudProvider"] == {"enabled": True}
+        kubelet = documents[0]["machine"]["kubelet"]
+        assert kubelet["extraArgs"] == {"rotate-server-certificates": "true"}

@@ -5,12 +5,14 @@ from typing import Any
 
 import pytest
 
+from oxide_components import recover
 from oxide_components.recover import (
     PendingCreate,
     existing_id,
     pending_creates,
     strangers,
     taken_over,
+    wait_for_api,
 )
 
 SERVER = "hcloud:index/server:Server"
@@ -140,3 +142,82 @@ def test_what_exists_becomes_a_resource_and_the_rest_stays_pending() -> None:
     assert made["outputs"] == made["inputs"] == {"name": "made", "networks": [{"ip": "10.0.0.11"}]}
     # The original stays as it was: it may be needed when the import fails.
     assert len(deployment["deployment"]["pending_operations"]) == 2
+
+
+class _RestartingApi:
+    """A control plane that serves after some answers."""
+
+    servers = ("https://192.0.2.1:6443", "https://192.0.2.2:6443")
+
+    def __init__(self, refusals: int) -> None:
+        self.refusals = refusals
+        self.asked: list[str] = []
+
+    def not_ready_reason(self, server: str) -> str | None:
+        self.asked.append(server)
+        return "Connection refused" if len(self.asked) <= self.refusals else None
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Time that passes in sleep alone; its only entry is now."""
+    now = [0.0]
+
+    def sleep(seconds: float) -> None:
+        now[0] += seconds
+
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    monkeypatch.setattr("time.sleep", sleep)
+    return now
+
+
+def _with_gate(monkeypatch: pytest.MonkeyPatch, api: _RestartingApi) -> dict[str, Any]:
+    def client(kubeconfig: str) -> _RestartingApi:
+        assert kubeconfig == "planted-kubeconfig"
+        return api
+
+    monkeypatch.setattr(recover, "KubernetesApi", client)
+    gate = {
+        "type": "pulumi-python:dynamic/oxide:ApiGate",
+        "inputs": {"kubeconfig": {"plaintext": '"planted-kubeconfig"'}},
+    }
+    return {"deployment": {"resources": [{"type": SERVER}, gate]}}
+
+
+def test_the_control_plane_that_pulumi_goes_through_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, clock: list[float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    api = _RestartingApi(refusals=50)
+    wait_for_api(_with_gate(monkeypatch, api))
+
+    assert api.asked == ["https://192.0.2.1:6443"] * 51
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line == "waiting for the Kubernetes API at https://192.0.2.1:6443: Connection refused"
+
+
+def test_a_control_plane_that_serves_costs_one_question(
+    monkeypatch: pytest.MonkeyPatch, clock: list[float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    api = _RestartingApi(refusals=0)
+    wait_for_api(_with_gate(monkeypatch, api))
+
+    assert len(api.asked) == 1
+    assert clock == [0.0]
+    assert capsys.readouterr().out == ""
+
+
+def test_a_dead_control_plane_is_not_waited_for_for_ever(
+    monkeypatch: pytest.MonkeyPatch, clock: list[float]
+) -> None:
+    wait_for_api(_with_gate(monkeypatch, _RestartingApi(refusals=10**6)))
+
+    assert 300 < clock[0] < 900
+
+
+@pytest.mark.parametrize("resources", [None, [], [{"type": SERVER}]])
+def test_before_the_api_has_ever_served_nobody_waits_for_it(
+    clock: list[float], resources: list[dict[str, str]] | None
+) -> None:
+    wait_for_api({"deployment": {"resources": resources}})
+
+    assert clock == [0.0]

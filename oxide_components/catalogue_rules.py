@@ -1,0 +1,178 @@
+"""Checks of a stack against what Hetzner offers and what exists there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from .catalogue import Catalogue, ExistingNetwork
+from .config_reader import Reader
+from .errors import Problem
+from .naming import CONTROL_PLANE_POOL, server_name
+
+
+def check_catalogue(
+    reader: Reader, fields: dict[str, Any], catalogue: Catalogue, now: datetime | None = None
+) -> list[Problem]:
+    """
+    Reports what Hetzner does not have. Servers that exist are never in question: only new ones need an offer.
+
+    Returns:
+        What works and deserves attention.
+    """
+    now = now or datetime.now(UTC)
+    warnings: list[Problem] = []
+    seen: set[tuple[str, str]] = set()
+    for key, path, server_type, location, names in _uses(fields):
+        if not names:
+            continue
+        place = path.replace("serverType", "location") if "[" in path else "location"
+        zone = catalogue.locations.get(location)
+        if ("location", location) not in seen and reader.ok(key, "location", "networkZone"):
+            seen.add(("location", location))
+            if zone is None:
+                reader.add(
+                    place,
+                    location,
+                    "does not exist at Hetzner",
+                    f"use one of {', '.join(sorted(catalogue.locations))}",
+                )
+            elif zone != fields["network_zone"]:
+                reader.add(
+                    place,
+                    location,
+                    f"is in network zone {zone} and the cluster is in {fields['network_zone']}",
+                    "keep all nodes in one zone, because a network has only one",
+                )
+        if zone is None or (server_type, location) in seen or not reader.ok(key):
+            continue
+        seen.add((server_type, location))
+        is_new = not names <= catalogue.servers
+        warnings += _offer(reader, path, server_type, location, catalogue, now=now, is_new=is_new)
+    kind = fields["api_load_balancer_type"]
+    if catalogue.load_balancer_types and kind not in catalogue.load_balancer_types:
+        reader.add(
+            "apiLoadBalancerType",
+            kind,
+            "does not exist at Hetzner",
+            f"use one of {', '.join(sorted(catalogue.load_balancer_types))}",
+        )
+    if fields["network_id"] is not None and reader.ok("networkId"):
+        reader.add_all(_network_problems(fields, catalogue.network))
+    return warnings
+
+
+def _uses(fields: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str, frozenset[str]]]:
+    """Setting, path, server type, location and server names of each group of nodes."""
+    cluster = fields["cluster_name"]
+    yield (
+        "controlPlaneServerType",
+        "controlPlaneServerType",
+        fields["control_plane_server_type"],
+        fields["location"],
+        frozenset(
+            server_name(cluster, CONTROL_PLANE_POOL, index)
+            for index in range(1, fields["control_planes"] + 1)
+        ),
+    )
+    for place, pool in enumerate(fields["worker_pools"], start=-1):
+        names = frozenset(
+            server_name(cluster, pool.name, index, pool.generation)
+            for index in range(1, pool.count + 1)
+        )
+        key = "workerServerType" if place < 0 else "workerPools"
+        path = key if place < 0 else f"workerPools[{place}].serverType"
+        yield key, path, pool.server_type, pool.location, names
+
+
+def _offer(
+    reader: Reader,
+    path: str,
+    server_type: str,
+    location: str,
+    catalogue: Catalogue,
+    *,
+    now: datetime,
+    is_new: bool,
+) -> list[Problem]:
+    offers = catalogue.server_types.get(server_type)
+    others = sorted(
+        name
+        for name, places in catalogue.server_types.items()
+        if location in places and (places[location] is None or places[location] > now)  # type: ignore[operator]
+    )
+    way_out = f"use one that {location} has: {', '.join(others[:12])}"
+    if not is_new:
+        return []
+    if not offers:
+        reader.add(path, server_type, "does not exist at Hetzner", way_out)
+    elif location not in offers:
+        reader.add(path, server_type, f"is not to be had in {location}", way_out)
+    elif (end := offers[location]) is not None and end <= now:
+        reader.add(
+            path,
+            server_type,
+            f"can no longer be ordered in {location} since {end:%Y-%m-%d}",
+            way_out,
+        )
+    elif end is not None:
+        return [
+            Problem(
+                setting=path,
+                value=server_type,
+                reason=f"can be ordered in {location} until {end:%Y-%m-%d} only",
+                way_out="choose another type for nodes to come",
+            )
+        ]
+    return []
+
+
+def _network_problems(
+    fields: Mapping[str, Any], network: ExistingNetwork | None
+) -> Iterator[Problem]:
+    network_id = str(fields["network_id"])
+    if network is None:
+        yield Problem(
+            setting="networkId",
+            value=network_id,
+            reason="is no network of this Hetzner project",
+            way_out="give the id that `hcloud network list` shows",
+        )
+        return
+    if network.range != fields["network_cidr"]:
+        yield Problem(
+            setting="networkCidr",
+            value=str(fields["network_cidr"]),
+            reason=f"is not the range of network {network_id}, {network.range}",
+            way_out=f"set it to {network.range}",
+        )
+    own = {
+        "controlSubnetCidr": fields["control_subnet_cidr"],
+        "workerSubnetCidr": fields["worker_subnet_cidr"],
+    }
+    for setting, cidr in own.items():
+        for subnet in network.subnets:
+            # The same range is the cluster's own subnet of an earlier run.
+            if subnet != cidr and subnet.overlaps(cidr):
+                yield Problem(
+                    setting=setting,
+                    value=str(cidr),
+                    reason=f"overlaps subnet {subnet} of network {network_id}",
+                    way_out="choose a free part of the network",
+                )
+    zones = {zone for zone in network.subnets.values() if zone != fields["network_zone"]}
+    for zone in sorted(zones):
+        yield Problem(
+            setting="networkId",
+            value=network_id,
+            reason=f"has subnets in zone {zone} and the cluster is in {fields['network_zone']}",
+            way_out="use a network of the cluster's zone",
+        )
+    if fields["existing_nat_route"] and not network.has_default_route:
+        yield Problem(
+            setting="existingNatRoute",
+            value="true",
+            reason=f"is not so: network {network_id} has no route for 0.0.0.0/0",
+            way_out="add the route, or set natGateway",
+        )

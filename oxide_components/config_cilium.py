@@ -1,0 +1,99 @@
+"""Cilium in a stack's configuration: its chart, and the ways in which it runs the cluster's network."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from typing import Any, Final, TypeVar
+
+from .cilium_modes import ENCRYPTIONS, HUBBLES, MAX_IPSEC_KEY_ID, ROUTING_MODES, CiliumModes
+from .cilium_user_values import value_problems
+from .config_charts import read_chart_place
+from .config_reader import Reader
+from .config_schema import CILIUM_REPOSITORY
+
+_Choice = TypeVar("_Choice", bound=str)
+
+_PINNED_URL: Final = re.compile(r"https?://[^\s/#]+[^\s#]*#sha256=[0-9a-f]{64}")
+
+
+def read_cilium(reader: Reader, fields: dict[str, Any]) -> None:
+    """Reads the settings of Cilium."""
+    fields["cilium_chart"] = chart = reader.text("ciliumChart")
+    fields["cilium_repository"] = read_chart_place(
+        reader,
+        chart=("ciliumChart", chart),
+        repository=("ciliumRepository", reader.text("ciliumRepository")),
+        official=CILIUM_REPOSITORY,
+        example="./charts/cilium",
+    )
+    fields["cilium_timeout"] = reader.integer("ciliumTimeout", 1, 86400)
+    fields["cilium_modes"] = modes = CiliumModes(
+        routing_mode=_choice(reader, "routingMode", ROUTING_MODES),
+        encryption=_choice(reader, "encryption", ENCRYPTIONS),
+        hubble=_choice(reader, "hubble", HUBBLES),
+        gateway_api=reader.boolean("gatewayApi"),
+        egress_gateway=reader.boolean("egressGateway"),
+        bandwidth_manager=reader.boolean("bandwidthManager"),
+        node_ipam=reader.boolean("nodeIpam"),
+    )
+    fields["ipsec_key_id"] = reader.integer("ipsecKeyId", 1, MAX_IPSEC_KEY_ID)
+    fields["gateway_api_manifest"] = _manifest(reader)
+    fields["cilium_values"] = values = reader.mapping("ciliumValues")
+    if reader.ok("routingMode", "encryption", "gatewayApi", "nodeIpam"):
+        reader.add_all(value_problems(values, modes))
+
+
+def check_cloud_controller(reader: Reader, fields: dict[str, Any]) -> None:
+    """Reports what only the cloud controller can provide, where it is off; the add-ons must have been read."""
+    if not reader.ok("addons") or fields["addons"].cloud_controller is not None:
+        return
+    modes: CiliumModes = fields["cilium_modes"]
+    if modes.routing_mode == "native":
+        reader.add(
+            "routingMode",
+            modes.routing_mode,
+            "needs a route per node in the Hetzner network, which the cloud controller makes",
+            "set addons.cloudController to true, or use tunnel",
+        )
+    if modes.node_ipam:
+        reader.add(
+            "nodeIpam",
+            "true",
+            "would give services private addresses, because only the cloud controller sets a node's ExternalIP",
+            "set addons.cloudController to true, or remove it",
+        )
+
+
+def _choice(reader: Reader, key: str, choices: Sequence[_Choice]) -> _Choice:
+    text = reader.text(key)
+    for choice in choices:
+        if text == choice:
+            return choice
+    if reader.ok(key):
+        reader.add(key, text, "is not one of the choices", f"use {' or '.join(choices)}")
+    return choices[0]
+
+
+def _manifest(reader: Reader) -> str | None:
+    """Path or pinned address of the Gateway API's definitions; None means the official ones."""
+    place = reader.text("gatewayApiManifest")
+    if not place:
+        return None
+    if "://" in place:
+        if not _PINNED_URL.fullmatch(place):
+            reader.add(
+                "gatewayApiManifest",
+                place,
+                "does not say what it has to hold",
+                "write https://HOST/FILE.yaml#sha256=CHECKSUM, or the path of a file",
+            )
+    elif not os.path.isfile(place):
+        reader.add(
+            "gatewayApiManifest",
+            place,
+            "is no file",
+            "give the path of a file with the definitions, or remove the key to use the official ones",
+        )
+    return place

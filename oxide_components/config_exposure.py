@@ -1,0 +1,183 @@
+"""How nodes and the API are reached: public addresses or none, the load balancer, the way out for private nodes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from ipaddress import IPv4Address
+from typing import Any, Final
+
+from .addressing import AddressPlan
+from .config_reader import Reader
+from .firewall_rules import DEFAULT_WORKER_INGRESS_PORTS
+from .naming import CONTROL_PLANE_POOL, is_dns_name, server_name
+
+PUBLIC: Final = "public"
+PRIVATE: Final = "private"
+NO_LOAD_BALANCER: Final = "none"
+
+_ACCESS: Final = (PUBLIC, PRIVATE)
+_LOAD_BALANCERS: Final = (NO_LOAD_BALANCER, PRIVATE, PUBLIC)
+_LOAD_BALANCER_TYPE: Final = re.compile(r"lb[1-9][0-9]")
+_NAME: Final = "{name}"
+
+
+def read_exposure(reader: Reader, fields: dict[str, Any]) -> None:
+    """Reads what decides which addresses nodes have, and what stands before the API."""
+    fields["access"] = access = _choice(reader, "access", _ACCESS)
+    fields["worker_access"] = _worker_access(reader, access)
+    fields["ipv6"] = reader.boolean("ipv6")
+    fields["network_id"] = (
+        reader.integer("networkId", 1, 2**53) if reader.is_set("networkId") else None
+    )
+    _load_balancer(reader, fields)
+    fields["rdns"] = reader.text("rdns") or None
+
+
+def check_exposure(reader: Reader, fields: dict[str, Any]) -> None:
+    """Checks it against the rest of the stack."""
+    workers = any(pool.count for pool in fields["worker_pools"])
+    _nat(reader, fields, workers=workers)
+    _rdns(reader, fields)
+    if fields["access"] == PRIVATE and reader.ok("access"):
+        # The project file hands defaults over as if they were set.
+        meant = {
+            "adminCidrs": reader.is_set("adminCidrs"),
+            "extraFirewallRules": fields["extra_firewall_rules"],
+            "workerIngressPorts": fields["worker_ingress_ports"] != DEFAULT_WORKER_INGRESS_PORTS,
+            "rdns": fields["rdns"],
+        }
+        for key, value in meant.items():
+            if value and reader.ok(key):
+                reader.add_shown(
+                    key,
+                    "a value",
+                    "is set although access is private: it is about public addresses, and no node has one",
+                    "remove it, or set access to public",
+                )
+
+
+def _choice(reader: Reader, key: str, choices: Sequence[str]) -> str:
+    value = reader.text(key)
+    if value in choices:
+        return value
+    reader.add(key, value, "is no choice", f"use {', '.join(choices[:-1])} or {choices[-1]}")
+    return choices[0]
+
+
+def _worker_access(reader: Reader, access: str) -> str:
+    if not reader.is_set("workerAccess"):
+        return access
+    worker_access = _choice(reader, "workerAccess", _ACCESS)
+    if access == PRIVATE and worker_access == PUBLIC and reader.ok("access", "workerAccess"):
+        reader.add(
+            "workerAccess",
+            worker_access,
+            "gives workers public addresses although access is private",
+            "remove it, or set access to public",
+        )
+    return worker_access
+
+
+def _load_balancer(reader: Reader, fields: dict[str, Any]) -> None:
+    fields["api_load_balancer"] = wanted = _choice(reader, "apiLoadBalancer", _LOAD_BALANCERS)
+    fields["api_load_balancer_type"] = kind = reader.text("apiLoadBalancerType")
+    if not _LOAD_BALANCER_TYPE.fullmatch(kind) and reader.ok("apiLoadBalancerType"):
+        reader.add(
+            "apiLoadBalancerType",
+            kind,
+            "is not a Hetzner load balancer type",
+            "use lb11, lb21 or lb31",
+        )
+    if wanted == PUBLIC and not reader.boolean("allowPublicApi") and reader.ok("allowPublicApi"):
+        reader.add(
+            "apiLoadBalancer",
+            wanted,
+            "lets everybody reach the Kubernetes API, because no Hetzner firewall covers a load balancer",
+            "set allowPublicApi to true, or use private",
+        )
+
+
+def _nat(reader: Reader, fields: dict[str, Any], *, workers: bool) -> None:
+    fields["existing_nat_route"] = existing = reader.boolean("existingNatRoute")
+    text = reader.text("natGateway")
+    fields["nat_gateway"] = gateway = _nat_gateway(reader, fields, text) if text else None
+    if existing and text:
+        reader.add(
+            "existingNatRoute",
+            existing,
+            f"is set together with natGateway {text}",
+            "remove one of the two",
+        )
+    elif existing and fields["network_id"] is None and reader.ok("networkId"):
+        reader.add(
+            "existingNatRoute",
+            existing,
+            "cannot be so: the network that Oxide makes has no route",
+            "set natGateway to the private address of a NAT gateway, or networkId to the network that has the route",
+        )
+    private = fields["access"] == PRIVATE or (fields["worker_access"] == PRIVATE and workers)
+    if private and gateway is None and not text and not existing:
+        key = "access" if fields["access"] == PRIVATE else "workerAccess"
+        reader.add(
+            key,
+            PRIVATE,
+            "leaves nodes without a way to the internet, from which they pull their images",
+            "set natGateway to the private address of a NAT gateway, or existingNatRoute to true where the network has a "
+            "default route",
+        )
+
+
+def _nat_gateway(reader: Reader, fields: dict[str, Any], text: str) -> IPv4Address | None:
+    try:
+        address = IPv4Address(text)
+    except ValueError:
+        reader.add("natGateway", text, "is not an IPv4 address", "write one like 10.0.2.2")
+        return None
+    if not reader.ok("networkCidr", "controlSubnetCidr"):
+        return address
+    plan = AddressPlan(
+        network=fields["network_cidr"],
+        control_subnet=fields["control_subnet_cidr"],
+        worker_subnet=fields["worker_subnet_cidr"],
+        pods=fields["pod_cidr"],
+        services=fields["service_cidr"],
+        node_cidr_mask_size=fields["node_cidr_mask_size"],
+    )
+    taken = {
+        plan.gateway: "the gateway of the network itself",
+        plan.load_balancer_address: "the address of the API's load balancer",
+        **dict.fromkeys(
+            plan.control_plane_addresses(fields["control_planes"]), "the address of a control plane"
+        ),
+    }
+    if address not in plan.network:
+        reader.add(
+            "natGateway",
+            text,
+            f"is not in networkCidr {plan.network}",
+            "give the address that the NAT gateway has in the cluster's network",
+        )
+    elif address in taken:
+        reader.add(
+            "natGateway", text, f"is {taken[address]}", "give the NAT gateway an address of its own"
+        )
+    return address
+
+
+def _rdns(reader: Reader, fields: dict[str, Any]) -> None:
+    template = fields["rdns"]
+    if template is None:
+        return
+    example = server_name(fields["cluster_name"], CONTROL_PLANE_POOL, 1)
+    if _NAME not in template:
+        reader.add(
+            "rdns", template, "gives all nodes the same name", "write one like {name}.example.com"
+        )
+    elif not is_dns_name(template.replace(_NAME, example)) and reader.ok("clusterName"):
+        reader.add(
+            "rdns",
+            template,
+            f"makes no DNS name ({template.replace(_NAME, example)})",
+            "write one like {name}.example.com; {name} is the server's name",
+        )

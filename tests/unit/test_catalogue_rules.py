@@ -1,0 +1,162 @@
+"""A stack against what Hetzner offers: unknown, retired and absent things are refused, living nodes are not."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Network
+from typing import Any
+
+import pytest
+
+from oxide_components.catalogue import Catalogue, ExistingNetwork, Hetzner, Wanted
+from oxide_components.config import ClusterConfig
+from oxide_components.errors import ConfigError
+
+from .stack_values import pool, raw
+
+PAST = datetime.now(UTC) - timedelta(days=3)
+FUTURE = datetime.now(UTC) + timedelta(days=30)
+
+OFFERS = Catalogue(
+    locations={"nbg1": "eu-central", "fsn1": "eu-central", "ash": "us-east", "new1": "eu-central"},
+    server_types={
+        "cx33": {"nbg1": None, "fsn1": None, "new1": None},
+        "cax21": {"fsn1": None},
+        "cpx31": {"nbg1": PAST, "ash": None},
+        "cpx41": {"nbg1": FUTURE},
+    },
+    load_balancer_types=frozenset({"lb11", "lb21"}),
+)
+NETWORK = ExistingNetwork(
+    range=IPv4Network("10.0.0.0/16"),
+    subnets={IPv4Network("10.0.200.0/24"): "eu-central"},
+    has_default_route=True,
+)
+IN_NETWORK = {
+    "networkId": "7",
+    "networkCidr": "10.0.0.0/16",
+    "podCidr": "10.96.0.0/16",
+    "serviceCidr": "10.97.0.0/16",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Offering(Hetzner):
+    token: str = "planted"
+    catalogue: Catalogue | None = OFFERS
+
+    def look(self, wanted: Wanted) -> Catalogue | None:
+        assert wanted.cluster_name == "oxide"
+        return self.catalogue
+
+
+def _config(values: Mapping[str, Any], catalogue: Catalogue | None = OFFERS) -> ClusterConfig:
+    return ClusterConfig.parse(raw(dict(values)), hetzner=_Offering(catalogue=catalogue))
+
+
+def _problems(values: Mapping[str, Any], catalogue: Catalogue = OFFERS) -> tuple[str, ...]:
+    with pytest.raises(ConfigError) as raised:
+        _config(values, catalogue)
+    return raised.value.problems
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (
+            {"controlPlaneServerType": "cx99"},
+            "oxide:controlPlaneServerType: cx99 does not exist at Hetzner; use one that nbg1 has: cpx41, cx33",
+        ),
+        (
+            {"workerServerType": "cpx31"},
+            f"oxide:workerServerType: cpx31 can no longer be ordered in nbg1 since {PAST:%Y-%m-%d}; use one that nbg1 has: cpx41, cx33",
+        ),
+        (
+            {"workerPools": [pool(serverType="cax21")]},
+            "oxide:workerPools[0].serverType: cax21 is not to be had in nbg1; use one that nbg1 has: cpx41, cx33",
+        ),
+        (
+            {"location": "old1", "networkZone": "eu-central"},
+            "oxide:location: old1 does not exist at Hetzner; use one of ash, fsn1, nbg1, new1",
+        ),
+        (
+            {"location": "new1", "networkZone": "us-east"},
+            "oxide:location: new1 is in network zone eu-central and the cluster is in us-east; "
+            "keep all nodes in one zone, because a network has only one",
+        ),
+        (
+            {"apiLoadBalancer": "private", "apiLoadBalancerType": "lb99"},
+            "oxide:apiLoadBalancerType: lb99 does not exist at Hetzner; use one of lb11, lb21",
+        ),
+        (
+            IN_NETWORK,
+            "oxide:networkId: 7 is no network of this Hetzner project; give the id that `hcloud network list` shows",
+        ),
+    ],
+)
+def test_what_hetzner_does_not_have_is_one_problem(values: dict[str, Any], said: str) -> None:
+    assert _problems(values) == (said,)
+
+
+def test_all_problems_come_together_whatever_they_were_found_by() -> None:
+    problems = _problems({"controlPlanes": 2, "controlPlaneServerType": "cx99", "typo": "x"})
+    assert {line.split(":")[1] for line in problems} == {
+        "controlPlanes",
+        "controlPlaneServerType",
+        "typo",
+    }
+
+
+def test_living_nodes_keep_a_type_that_is_no_longer_sold() -> None:
+    living = replace(OFFERS, servers=frozenset({"oxide-worker-1", "oxide-worker-2"}))
+    assert _config({"workerServerType": "cpx31"}, living).workers == 2
+
+    (problem,) = _problems({"workerServerType": "cpx31", "workers": 3}, living)
+    assert "can no longer be ordered" in problem
+
+
+def test_the_end_of_a_type_is_announced() -> None:
+    (warning,) = _config({"workerServerType": "cpx41"}).warnings
+    assert f"can be ordered in nbg1 until {FUTURE:%Y-%m-%d} only" in warning
+
+
+def test_a_catalogue_that_cannot_be_read_is_a_warning() -> None:
+    (warning,) = _config({}, None).warnings
+    assert "could not be checked" in warning
+
+
+@pytest.mark.parametrize(
+    ("network", "values", "said"),
+    [
+        (
+            replace(NETWORK, range=IPv4Network("10.0.0.0/17")),
+            {},
+            "networkCidr: 10.0.0.0/16 is not the range of network 7, 10.0.0.0/17",
+        ),
+        (
+            replace(NETWORK, subnets={IPv4Network("10.0.1.128/25"): "eu-central"}),
+            {},
+            "workerSubnetCidr: 10.0.1.0/24 overlaps subnet 10.0.1.128/25 of network 7",
+        ),
+        (
+            replace(NETWORK, subnets={IPv4Network("10.0.200.0/24"): "us-east"}),
+            {},
+            "networkId: 7 has subnets in zone us-east",
+        ),
+        (
+            replace(NETWORK, has_default_route=False),
+            {"existingNatRoute": "true"},
+            "existingNatRoute: true is not so: network 7 has no route",
+        ),
+    ],
+)
+def test_an_existing_network_that_does_not_fit_is_refused(
+    network: ExistingNetwork, values: dict[str, Any], said: str
+) -> None:
+    (problem,) = _problems({**IN_NETWORK, **values}, replace(OFFERS, network=network))
+    assert said in problem
+
+
+def test_the_clusters_own_subnets_of_an_earlier_run_are_no_overlap() -> None:
+    own = {IPv4Network("10.0.0.0/24"): "eu-central", IPv4Network("10.0.1.0/24"): "eu-central"}
+    assert _config(IN_NETWORK, replace(OFFERS, network=replace(NETWORK, subnets=own))).network_id
