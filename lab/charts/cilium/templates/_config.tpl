@@ -45,19 +45,20 @@
     "ipv6-native-routing-cidr" $v.ipv6NativeRoutingCIDR
     "mtu" $v.MTU
     "tunnel-port" $v.tunnelPort
-    "underlay-protocol" $v.underlayProtocol
 -}}
   {{- if $value -}}{{- $_ := set $set $option (include "cilium.text" $value) -}}{{- end -}}
 {{- end -}}
 {{- range $option, $enabled := dict
     "enable-bgp-control-plane" $v.bgpControlPlane.enabled
     "enable-egress-gateway" $v.egressGateway.enabled
+    "enable-endpoint-routes" $v.endpointRoutes.enabled
     "enable-gateway-api" $v.gatewayAPI.enabled
     "enable-host-firewall" $v.hostFirewall.enabled
     "enable-ingress-controller" $v.ingressController.enabled
     "enable-ip-masq-agent" $v.ipMasqAgent.enabled
     "enable-l2-announcements" $v.l2announcements.enabled
     "enable-node-ipam" $v.nodeIPAM.enabled
+    "policy-audit-mode" $v.policyAuditMode
     "remove-cilium-node-taints" $v.operator.removeNodeTaints
     "set-cilium-is-up-condition" $v.operator.setNodeNetworkStatus
     "set-cilium-node-taints" $v.operator.removeNodeTaints
@@ -72,14 +73,41 @@
 {{- if $v.bandwidthManager.enabled -}}
 {{- $_ := set $set "enable-bandwidth-manager" "true" -}}
 {{- $_ := set $set "enable-bbr" (toString $v.bandwidthManager.bbr) -}}
+{{- $_ := set $set "enable-bbr-hostns-only" (toString $v.bandwidthManager.bbrHostNamespaceOnly) -}}
 {{- end -}}
 {{- if $v.encryption.enabled -}}
   {{- if eq $v.encryption.type "wireguard" -}}
   {{- $_ := set $set "enable-wireguard" "true" -}}
+  {{- $_ := set $set "wireguard-persistent-keepalive" $v.encryption.wireguard.persistentKeepalive -}}
   {{- else if eq $v.encryption.type "ipsec" -}}
+  {{- $ipsec := $v.encryption.ipsec -}}
   {{- $_ := set $set "enable-ipsec" "true" -}}
+  {{- $_ := set $set "ipsec-key-file" (printf "%s/%s" $ipsec.mountPath $ipsec.keyFile) -}}
+  {{- $_ := set $set "enable-ipsec-key-watcher" (toString $ipsec.keyWatcher) -}}
+  {{- $_ := set $set "ipsec-key-rotation-duration" $ipsec.keyRotationDuration -}}
+  {{- $_ := set $set "enable-ipsec-encrypted-overlay" (toString $ipsec.encryptedOverlay) -}}
   {{- end -}}
   {{- if $v.encryption.nodeEncryption -}}{{- $_ := set $set "encrypt-node" "true" -}}{{- end -}}
+{{- end -}}
+{{- if or $v.gatewayAPI.enabled $v.ingressController.enabled -}}
+{{- $_ := set $set "enable-envoy-config" "true" -}}
+{{- $_ := set $set "envoy-config-retry-interval" $v.envoyConfig.retryInterval -}}
+{{- end -}}
+{{- if $v.gatewayAPI.enabled -}}
+{{- $gateway := $v.gatewayAPI -}}
+{{- $_ := set $set "enable-gateway-api-secrets-sync" (toString $gateway.secretsNamespace.sync) -}}
+{{- $_ := set $set "enable-gateway-api-proxy-protocol" (toString $gateway.enableProxyProtocol) -}}
+{{- $_ := set $set "enable-gateway-api-app-protocol" (toString (or $gateway.enableAppProtocol $gateway.enableAlpn)) -}}
+{{- $_ := set $set "enable-gateway-api-alpn" (toString $gateway.enableAlpn) -}}
+{{- $_ := set $set "gateway-api-xff-num-trusted-hops" (include "cilium.text" $gateway.xffNumTrustedHops) -}}
+{{- $_ := set $set "gateway-api-service-externaltrafficpolicy" $gateway.externalTrafficPolicy -}}
+{{- $_ := set $set "gateway-api-secrets-namespace" $gateway.secretsNamespace.name -}}
+{{- $_ := set $set "gateway-api-hostnetwork-enabled" (toString $gateway.hostNetwork.enabled) -}}
+{{- $labels := list -}}
+{{- range $key, $label := $gateway.hostNetwork.nodes.matchLabels -}}
+  {{- $labels = append $labels (printf "%s=%s" $key $label) -}}
+{{- end -}}
+{{- $_ := set $set "gateway-api-hostnetwork-nodelabelselector" (join "," $labels) -}}
 {{- end -}}
 {{- if $v.prometheus.enabled -}}
 {{- $_ := set $set "prometheus-serve-addr" (printf ":%s" (include "cilium.text" $v.prometheus.port)) -}}

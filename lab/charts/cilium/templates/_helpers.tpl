@@ -23,6 +23,12 @@
 {{- if or (eq $text "") (eq $text "<nil>") -}}false{{- else -}}{{ $text }}{{- end -}}
 {{- end -}}
 
+{{- define "cilium.ipsec" -}}
+{{- if and .Values.encryption.enabled (eq .Values.encryption.type "ipsec") -}}
+true
+{{- end -}}
+{{- end -}}
+
 {{- define "cilium.envoyDaemonSet" -}}
 {{- if and .Values.l7Proxy (or (kindIs "invalid" .Values.envoy.enabled) .Values.envoy.enabled) -}}
 true
