@@ -45,7 +45,7 @@ def check_catalogue(
                     f"is in network zone {zone} and the cluster is in {fields['network_zone']}",
                     "keep all nodes in one zone, because a network has only one",
                 )
-        if zone is None or (server_type, location) in seen or not reader.ok(key):
+        if (server_type, location) in seen or not reader.ok(key):
             continue
         seen.add((server_type, location))
         is_new = not names <= catalogue.servers
@@ -105,8 +105,14 @@ def _offer(
     way_out = f"use one that {location} has: {', '.join(others[:12])}"
     if not is_new:
         return []
+    if location not in catalogue.locations:
+        # What such a place has is anybody's guess.
+        others = sorted(catalogue.server_types)
+        way_out = f"use another, such as {', '.join(others[:12])}"
     if not offers:
         reader.add(path, server_type, "does not exist at Hetzner", way_out)
+    elif location not in catalogue.locations:
+        return []
     elif location not in offers:
         reader.add(path, server_type, f"is not to be had in {location}", way_out)
     elif (end := offers[location]) is not None and end <= now:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -73,7 +74,10 @@ class NodeLab:
 
     @staticmethod
     def _free_octet() -> int:
-        for octet in range(200, 250, 2):
+        octets = range(200, 250, 2)
+        # Two test processes that look at the same moment begin at different places: a range is taken only when its daemon runs.
+        first = os.getpid() % len(octets)
+        for octet in [*octets[first:], *octets[:first]]:
             with socket.socket() as probe, contextlib.suppress(OSError):
                 probe.bind((f"127.{octet}.0.1", 49999))
                 return octet

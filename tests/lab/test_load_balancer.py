@@ -159,20 +159,19 @@ def test_it_can_be_made_private_taken_away_and_set_up_again_on_a_living_cluster(
     edge: Stack,
 ) -> None:
     before = node_events.last_order(edge.lab)
-    with _asked(_api(edge, "admin@edge-cp-1")):
-        edge.set("apiLoadBalancer", "private")
-        edge.up()
-        contexts = _contexts(edge)
-        assert contexts["admin@edge-api"] == "https://10.0.0.254:6443"
-        assert contexts[""] == contexts["admin@edge-cp-1"]
+    edge.set("apiLoadBalancer", "private")
+    edge.up()
+    contexts = _contexts(edge)
+    assert contexts["admin@edge-api"] == "https://10.0.0.254:6443"
+    assert contexts[""] == contexts["admin@edge-cp-1"]
 
-        edge.set("apiLoadBalancer", "none")
-        edge.up()
-        assert "load balancers" not in edge.cloud_objects()
-        assert "admin@edge-api" not in _contexts(edge)
+    edge.set("apiLoadBalancer", "none")
+    edge.up()
+    assert "load balancers" not in edge.cloud_objects()
+    assert "admin@edge-api" not in _contexts(edge)
 
-        edge.set("apiLoadBalancer", "public")
-        edge.up()
+    edge.set("apiLoadBalancer", "public")
+    edge.up()
     assert _targets(edge) == NAMES
     assert len(_api(edge, "admin@edge-api").items("/api/v1/nodes")) == 4
     # Another address of the API is no reason to restart anything.

@@ -98,6 +98,14 @@ def test_what_hetzner_does_not_have_is_one_problem(values: dict[str, Any], said:
     assert _problems(values) == (said,)
 
 
+def test_an_unknown_type_is_reported_beside_an_unknown_location() -> None:
+    values = {"location": "old1", "networkZone": "eu-central", "controlPlaneServerType": "cx99"}
+    assert [line.split(" ")[:2] for line in _problems(values)] == [
+        ["oxide:location:", "old1"],
+        ["oxide:controlPlaneServerType:", "cx99"],
+    ]
+
+
 def test_all_problems_come_together_whatever_they_were_found_by() -> None:
     problems = _problems({"controlPlanes": 2, "controlPlaneServerType": "cx99", "typo": "x"})
     assert {line.split(":")[1] for line in problems} == {

@@ -3,6 +3,7 @@ package hcloud
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/hetznercloud/hcloud-go/v2/hcloud"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
@@ -159,20 +160,40 @@ func locationOutputs(location *hcloud.Location) resource.PropertyMap {
 	})
 }
 
+// deprecated adds whether, since when and until when something is sold; times that nobody set are empty.
+func deprecated(info *hcloud.DeprecationInfo, out resource.PropertyMap) resource.PropertyMap {
+	announced, until := "", ""
+	if info != nil {
+		announced, until = info.Announced.Format(time.RFC3339), info.UnavailableAfter.Format(time.RFC3339)
+	}
+	out["isDeprecated"] = schema.Flag(info != nil)
+	out["deprecationAnnounced"], out["unavailableAfter"] = schema.Text(announced), schema.Text(until)
+	return out
+}
+
 func serverTypeOutputs(kind *hcloud.ServerType) resource.PropertyMap {
 	locations := []resource.PropertyMap{}
 	for _, offered := range kind.Locations {
-		locations = append(locations, numbered(offered.Location.ID, resource.PropertyMap{
-			"name": schema.Text(offered.Location.Name), "available": schema.Flag(true),
-			"recommended": schema.Flag(true), "isDeprecated": schema.Flag(offered.IsDeprecated()),
-		}))
+		locations = append(locations, numbered(offered.Location.ID, deprecated(offered.Deprecation, resource.PropertyMap{
+			"name": schema.Text(offered.Location.Name), "available": schema.Flag(offered.Available),
+			"recommended": schema.Flag(offered.Recommended),
+		})))
 	}
-	return numbered(kind.ID, resource.PropertyMap{
+	return numbered(kind.ID, deprecated(kind.Deprecation, resource.PropertyMap{
 		"name": schema.Text(kind.Name), "description": schema.Text(kind.Description), "category": schema.Text(kind.Category),
 		"cores": schema.Number(kind.Cores), "memory": schema.Number(kind.Memory), "disk": schema.Number(kind.Disk),
 		"storageType": schema.Text(kind.StorageType), "cpuType": schema.Text(kind.CPUType),
 		"architecture": schema.Text(kind.Architecture), "locations": schema.Objects(locations),
-		"includedTraffic": schema.Number(int64(0)), "isDeprecated": schema.Flag(kind.IsDeprecated()),
+		"includedTraffic": schema.Number(int64(0)),
+	}))
+}
+
+func loadBalancerTypeOutputs(kind *hcloud.LoadBalancerType) resource.PropertyMap {
+	return numbered(kind.ID, resource.PropertyMap{
+		"name": schema.Text(kind.Name), "description": schema.Text(kind.Description),
+		"maxAssignedCertificates": schema.Number(kind.MaxAssignedCertificates),
+		"maxConnections":          schema.Number(kind.MaxConnections), "maxServices": schema.Number(kind.MaxServices),
+		"maxTargets": schema.Number(kind.MaxTargets), "isDeprecated": schema.Flag(kind.IsDeprecated()),
 	})
 }
 
@@ -230,4 +251,26 @@ func (c *cloud) catalogueFunctions(put func(string, *provider.Function)) {
 	put("getServerTypes", catalogue("serverTypes", "serverTypeIds", func(ctx context.Context) ([]*hcloud.ServerType, error) {
 		return c.client.ServerType.All(ctx)
 	}, serverTypeOutputs))
+	balancers := lookup[hcloud.LoadBalancerType]{
+		noun: "load balancer type", outputs: loadBalancerTypeOutputs,
+		byID: func(ctx context.Context, id int64) (*hcloud.LoadBalancerType, *hcloud.Response, error) {
+			return c.client.LoadBalancerType.GetByID(ctx, id)
+		},
+		byName: func(ctx context.Context, name string) (*hcloud.LoadBalancerType, *hcloud.Response, error) {
+			return c.client.LoadBalancerType.GetByName(ctx, name)
+		},
+	}
+	put("getLoadBalancerType", balancers.one())
+	put("getLoadBalancerTypes", &provider.Function{Framework: true, Inputs: schema.Properties{},
+		Call: func(ctx context.Context, _ schema.Values) (resource.PropertyMap, error) {
+			found, err := c.client.LoadBalancerType.All(ctx)
+			if err != nil {
+				return nil, request(err)
+			}
+			items := []resource.PropertyMap{}
+			for _, kind := range found {
+				items = append(items, loadBalancerTypeOutputs(kind))
+			}
+			return resource.PropertyMap{"id": schema.Text(listID(items)), "loadBalancerTypes": schema.Objects(items)}, nil
+		}})
 }

@@ -109,7 +109,10 @@ func (c *cloud) readLoadBalancer(ctx context.Context, id string, state resource.
 func loadBalancerOutputs(balancer *hcloud.LoadBalancer) resource.PropertyMap {
 	targets := []resource.PropertyMap{}
 	for _, target := range balancer.Targets {
-		out := resource.PropertyMap{"type": schema.Text(target.Type)}
+		// The official provider never fills the flag in.
+		out := resource.PropertyMap{
+			"type": schema.Text(target.Type), "serverId": schema.Number(int64(0)), "usePrivateIp": schema.Flag(false),
+		}
 		if target.Server != nil {
 			out["serverId"] = schema.Number(target.Server.Server.ID)
 		}
