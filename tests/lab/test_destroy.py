@@ -86,7 +86,7 @@ def test_a_destroy_asks_the_cluster_nothing(
 def test_a_failed_first_up_leaves_nothing_after_a_destroy(
     new_cluster: Callable[[str, int], Stack],
 ) -> None:
-    stack = new_cluster("fail", 1)
+    stack = new_cluster("nostock", 1)
     api.plan_fault(stack.lab, {"kind": "no_stock", "count": 1})
     run = stack.run("up", "--yes", "--skip-preview")
     assert run.code != 0
