@@ -165,6 +165,7 @@ def create_cluster(config: ClusterConfig) -> Cluster:
         skip_nodes=config.skip_nodes,
         load_balancer=balancers[0].load_balancer_name if balancers else "",
         etcd_snapshot_directory=config.etcd_snapshot_directory,
+        etcd_snapshot_bucket=config.etcd_snapshot_bucket,
     )
     finished = nodes_as_wanted(
         [control_plane.nodes, *(pool.nodes for pool in worker_pools)],

@@ -23,6 +23,7 @@ from .config_rules import read
 from .config_schema import SETTINGS
 from .errors import ConfigError, Problem
 from .hetzner import Architecture, server_type_architecture
+from .object_storage import Bucket
 
 __all__ = ["ClusterConfig", "ConfigSource", "MetadataAccess", "Taint", "WorkerPoolConfig"]
 
@@ -123,6 +124,8 @@ class ClusterConfig:
     """Whether all nodes keep their Talos and Kubernetes versions."""
     etcd_snapshot_directory: str
     """Where snapshots of etcd are kept, relative to the project; empty for none."""
+    etcd_snapshot_bucket: Bucket | None
+    """Where snapshots of etcd are uploaded; None for nowhere."""
     restore_from: str | None
     """Snapshot that etcd starts from when the cluster is founded; None starts an empty one."""
     addons: Addons

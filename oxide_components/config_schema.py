@@ -95,6 +95,7 @@ SETTINGS: Final = (
     Setting(key="upgradeCanary", kind="array"),
     Setting(key="upgradePause", kind="boolean", default=False),
     Setting(key="etcdSnapshotDirectory", kind="string", default="etcd-snapshots"),
+    Setting(key="etcdSnapshotBucket", kind="object", may_be_secret=True),
     Setting(key="restoreFrom", kind="string"),
     Setting(key="addons", kind="object", may_be_secret=True),
     Setting(key="deleteVolumes", kind="boolean", default=False),
@@ -132,6 +133,9 @@ FIREWALL_RULE_KEYS: Final = (
 
 METADATA_ACCESS_KEYS: Final = ("namespace", "labels")
 """Keys of an entry of `metadataAccess`."""
+
+BUCKET_KEYS: Final = ("endpoint", "bucket", "region", "prefix", "accessKey", "secretKey")
+"""Keys of `etcdSnapshotBucket`."""
 
 CHART_KEYS: Final = ("version", "values", "chart", "repository")
 """Keys of an add-on in `addons` that is given as a mapping."""

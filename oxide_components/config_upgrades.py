@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from .config_object_storage import read_snapshot_bucket
 from .config_reader import Reader
 from .config_rollout import read_names, wanted_nodes
 from .naming import CONTROL_PLANE_POOL
@@ -16,6 +17,7 @@ def read_upgrades(reader: Reader, fields: dict[str, Any]) -> None:
     fields["upgrade_canary"] = _canary(reader, fields)
     fields["upgrade_pause"] = reader.boolean("upgradePause")
     fields["etcd_snapshot_directory"] = _snapshot_directory(reader)
+    fields["etcd_snapshot_bucket"] = read_snapshot_bucket(reader)
     fields["restore_from"] = _restore_from(reader)
 
 

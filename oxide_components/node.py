@@ -16,11 +16,12 @@ from pulumi.dynamic import (
     UpdateResult,
 )
 
-from . import etcd, hetzner_api, server_type, talos_upgrade
+from . import etcd, hetzner_api, naming, server_type, talos_upgrade
 from .dynamic_provider import LifecycleProvider, log_info, log_warning, wait_until
 from .errors import OxideError
 from .kubernetes_api import CORDONED, KubernetesApi
 from .node_info import NodeInfo
+from .object_storage import Bucket
 from .recorded_failure import record_failure
 from .rollout import Rollout, Site, failure, is_skipped, node_properties, site
 from .talosctl import TalosError
@@ -118,9 +119,17 @@ class Node(Resource, module="oxide", name="Node"):
             "talos_version": upgrade["talos_version"],
             "schematic_id": upgrade["schematic_id"],
             "held": upgrade["held"](node),
+            "etcd_snapshot_bucket": _snapshot_bucket(node, rollout),
             "urn": child_urn(name, "Node", opts),
         }
         super().__init__(NodeProvider(), name, properties, opts)
+
+
+def _snapshot_bucket(node: NodeInfo, rollout: Rollout) -> pulumi.Output[Bucket] | None:
+    bucket = rollout.get("etcd_snapshot_bucket")
+    if bucket is None or node["role"] != naming.ROLE_CONTROL_PLANE:
+        return None
+    return pulumi.Output.secret(bucket)
 
 
 def _announced(olds: dict[str, Any], news: dict[str, Any]) -> str:

@@ -16,6 +16,7 @@ from .gate import Gate
 from .kubernetes_api import ApiUnavailableError, KubernetesApi
 from .machine import Machine
 from .node_info import NodeInfo
+from .object_storage import Bucket
 from .roster import RosterControlPlane
 from .talosctl import Talosctl, TalosError
 
@@ -52,6 +53,8 @@ class Rollout(TypedDict):
     """Name of the load balancer that control planes leave before they go down. Default: none."""
     etcd_snapshot_directory: str
     """Where a snapshot of etcd is kept before control planes are upgraded. Empty for none."""
+    etcd_snapshot_bucket: NotRequired[Bucket | None]
+    """Where that snapshot is uploaded (secret). Default: nowhere."""
 
 
 def node_properties(node: NodeInfo, rollout: Rollout) -> dict[str, Any]:

@@ -31,7 +31,7 @@ def ensure(here: Site, version: str, schematic: str | None) -> None:
         raise OxideError(problem)
     if here.is_control_plane:
         here.wait_before(goes_down=True)
-        etcd_snapshot.take_once(here, here.props.get("etcd_snapshot_directory") or "")
+        etcd_snapshot.take_once(here)
     here.take_out()
     before = here.machine.boot_id()
     here.say(f"installs Talos {version} over {running}")

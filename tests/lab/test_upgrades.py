@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.object_storage import ACCESS_KEY, REGION, SECRET_KEY, ObjectStorage, object_storage
+
 from . import node_events
 from .availability import run_application, watched
 from .stacks import TRACEBACK, Stack
@@ -23,6 +25,13 @@ CONTROL_PLANES = ["up-cp-1", "up-cp-2", "up-cp-3"]
 WORKERS = ["up-worker-1", "up-worker-2", "up-worker-3"]
 NODES = [*CONTROL_PLANES, *WORKERS]
 CANARY = "up-worker-2"
+
+
+@pytest.fixture(scope="module")
+def storage() -> Iterator[ObjectStorage]:
+    """An object storage with a bucket."""
+    with object_storage("backups") as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
@@ -97,9 +106,30 @@ def test_canaries_move_and_the_others_wait(up: Stack) -> None:
     assert up.up().changes == {}
 
 
-def test_pools_as_canaries_move_in_order_and_kubernetes_waits(up: Stack) -> None:
+def test_no_control_plane_is_touched_without_a_snapshot_in_the_bucket(
+    up: Stack, storage: ObjectStorage
+) -> None:
+    settings = {"endpoint": storage.endpoint, "bucket": "lost", "region": REGION}
+    for key, value in {**settings, "accessKey": ACCESS_KEY}.items():
+        up.ok("config", "set", "--path", f"etcdSnapshotBucket.{key}", value)
+    up.ok("config", "set", "--path", "etcdSnapshotBucket.secretKey", "--secret", SECRET_KEY)
     up.set("upgradeCanary[1]", "worker")
     up.set("upgradeCanary[2]", "cp")
+    before = node_events.last_order(up.lab)
+    run = up.run("up", "--yes", "--skip-preview")
+
+    assert run.code != 0
+    assert "s3://lost/up-" in run.text
+    assert "NoSuchBucket" in run.text
+    assert "without it no upgrade" in run.text
+    assert SECRET_KEY not in run.text
+    assert TRACEBACK not in run.text
+    assert touched(up, before) == set()
+    assert recorded(up) == {**dict.fromkeys(NODES, "v1.13.9"), CANARY: "v1.13.8"}
+
+
+def test_pools_as_canaries_move_in_order_and_kubernetes_waits(up: Stack) -> None:
+    up.ok("config", "set", "--path", "etcdSnapshotBucket.bucket", "backups")
     before = node_events.last_order(up.lab)
     with watched(up) as available:
         text = up.up().text
@@ -136,12 +166,22 @@ def test_talos_back_on_and_kubernetes_move_in_one_run_in_this_order(up: Stack) -
     assert up.up().changes == {}
 
 
-def test_every_run_that_upgraded_a_control_plane_has_kept_a_snapshot(up: Stack) -> None:
-    snapshots = sorted((up.project / "etcd-snapshots").iterdir())
+def test_every_run_that_upgraded_a_control_plane_has_kept_a_snapshot(
+    up: Stack, storage: ObjectStorage
+) -> None:
+    # The first is that of the run whose bucket did not take it.
+    snapshots = sorted((up.project / "etcd-snapshots").iterdir())[1:]
 
     assert len(snapshots) == 2
     assert all(file.stat().st_mode & 0o077 == 0 for file in snapshots)
     assert all(file.stat().st_size > 20_000 for file in snapshots)
+    assert storage.buckets["backups"] == {file.name: file.read_bytes() for file in snapshots}
+
+
+def test_the_key_of_the_bucket_is_nowhere_in_plain_text(up: Stack) -> None:
+    assert SECRET_KEY not in up.log
+    assert SECRET_KEY not in up.state()
+    assert SECRET_KEY in up.state(plain=True)
 
 
 def _kubelets(stack: Stack) -> set[str]:

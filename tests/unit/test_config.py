@@ -140,6 +140,44 @@ def test_upgrades_go_everywhere_and_leave_a_snapshot_unless_the_stack_says_other
     assert (config.etcd_snapshot_directory, config.restore_from) == ("", str(snapshot))
 
 
+@pytest.mark.parametrize(
+    ("endpoint", "region"),
+    [
+        ("https://hel1.your-objectstorage.com", "hel1"),
+        ("https://minio.example:9000/", "us-east-1"),
+        ("http://127.0.0.1:9000", "us-east-1"),
+    ],
+)
+def test_a_bucket_needs_an_endpoint_and_a_name(endpoint: str, region: str) -> None:
+    assert parse().etcd_snapshot_bucket is None
+    assert parse(etcdSnapshotBucket={}).etcd_snapshot_bucket is None
+    assert parse(etcdSnapshotBucket={"endpoint": endpoint, "bucket": "etcd"}) == parse(
+        etcdSnapshotBucket={"endpoint": endpoint, "bucket": "etcd", "region": region}
+    )
+
+
+def test_a_bucket_may_bring_its_credentials() -> None:
+    values = {
+        "endpoint": "https://fsn1.your-objectstorage.com",
+        "bucket": "etcd",
+        "region": "eu",
+        "prefix": "/prod/eu/",
+        "accessKey": "me",
+        "secretKey": "hush",
+    }
+    config = ClusterConfig.parse(
+        raw({"etcdSnapshotBucket": values}), secret_keys=["etcdSnapshotBucket"]
+    )
+    assert config.etcd_snapshot_bucket == {
+        "endpoint": "https://fsn1.your-objectstorage.com",
+        "name": "etcd",
+        "region": "eu",
+        "prefix": "prod/eu",
+        "access_key": "me",
+        "secret_key": "hush",
+    }
+
+
 def test_a_pool_carries_labels_taints_annotations_and_patches() -> None:
     config = parse(
         workerPools=[

@@ -34,6 +34,12 @@ def rules(*entries: dict[str, Any], **settings: Any) -> dict[str, Any]:
     return {"extraFirewallRules": kept, **settings}
 
 
+def bucket(**keys: Any) -> dict[str, Any]:
+    """A bucket for snapshots, changed by `keys`; None removes a key."""
+    entry = {"endpoint": "https://fsn1.your-objectstorage.com", "bucket": "etcd", **keys}
+    return {"etcdSnapshotBucket": {k: value for k, value in entry.items() if value is not None}}
+
+
 EVERYBODY = ["0.0.0.0/0", "::/0"]
 
 
@@ -315,6 +321,43 @@ BAD = [
         "/dev/null",
         "is no directory",
         "to be made",
+    ),
+    Bad({"etcdSnapshotBucket": "b"}, "etcdSnapshotBucket", "b", "is not a mapping", "--path"),
+    Bad(bucket(bukket="b"), "etcdSnapshotBucket.bukket", "", "does not exist", "bucket?"),
+    Bad(bucket(endpoint=None), "etcdSnapshotBucket.endpoint", "", "is missing", "https://fsn1"),
+    Bad(bucket(endpoint=5), "etcdSnapshotBucket.endpoint", "5", "is not text", "in quotes"),
+    *(
+        Bad(bucket(endpoint=text), "etcdSnapshotBucket.endpoint", text, "is no address", "https://")
+        for text in ("fsn1.your-objectstorage.com", "s3://etcd", "https://", "https://a:b", "x://[")
+    ),
+    *(
+        Bad(
+            bucket(endpoint=text),
+            "etcdSnapshotBucket.endpoint",
+            "https://a.example",
+            "by more than a port",
+            "https://fsn1",
+        )
+        for text in ("https://a.example/etcd", "https://me:pw@a.example", "https://a.example?x=1")
+    ),
+    Bad(
+        bucket(endpoint="http://a.example"),
+        "etcdSnapshotBucket.endpoint",
+        "http://a.example",
+        "in plain text",
+        "use https://",
+    ),
+    Bad(bucket(bucket=None), "etcdSnapshotBucket.bucket", "", "is missing", "use 3 to 63"),
+    Bad(bucket(bucket="No"), "etcdSnapshotBucket.bucket", "No", "is no name", "use 3 to 63"),
+    Bad(bucket(prefix=["a"]), "etcdSnapshotBucket.prefix", "a", "is not text", "in quotes"),
+    Bad(bucket(region=1), "etcdSnapshotBucket.region", "1", "is not text", "in quotes"),
+    Bad(bucket(accessKey="a"), "etcdSnapshotBucket.secretKey", "", "is missing", "both keys"),
+    Bad(
+        bucket(accessKey="a", secretKey="hush"),
+        "etcdSnapshotBucket.secretKey",
+        "[secret]",
+        "plain text",
+        "config set --secret --path etcdSnapshotBucket.secretKey",
     ),
     Bad(
         {"restoreFrom": "lost/etcd.db"},
@@ -1190,6 +1233,15 @@ def test_all_mistakes_of_a_stack_are_reported_together() -> None:
     problems = _problems(values)
 
     assert {line.split(":")[1] for line in problems} == set(values)
+
+
+def test_a_secret_key_is_shown_nowhere_however_it_is_written() -> None:
+    key = "etcdSnapshotBucket"
+    for wrong in ({"secretKey": "hush"}, {"secretkey": "hush"}, {"secretKey": 4711}):
+        for secret_keys in ([], [key]):
+            problems = _problems(bucket(**wrong), secret_keys=secret_keys)
+            assert "hush" not in str(problems)
+            assert "4711" not in str(problems)
 
 
 def test_messages_use_the_namespace_of_the_project() -> None:

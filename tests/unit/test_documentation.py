@@ -10,6 +10,7 @@ import yaml
 from oxide_components.config import ClusterConfig
 from oxide_components.config_schema import (
     ADDON_KEYS,
+    BUCKET_KEYS,
     CSI_KEYS,
     FIREWALL_RULE_KEYS,
     METADATA_ACCESS_KEYS,
@@ -46,6 +47,7 @@ def test_every_setting_is_documented_and_nothing_else() -> None:
         *(f"workerPools[].{key}" for key in POOL_KEYS),
         *(f"extraFirewallRules[].{key}" for key in FIREWALL_RULE_KEYS),
         *(f"metadataAccess[].{key}" for key in METADATA_ACCESS_KEYS),
+        *(f"etcdSnapshotBucket.{key}" for key in BUCKET_KEYS),
         *(f"addons.{key}" for key in ADDON_KEYS),
         *(f"addons.csi.{key}" for key in CSI_KEYS),
     }
