@@ -18,7 +18,12 @@ NEEDED_GO = (1, 26)
 
 _PREFIX = "build-"
 
-_GOFLAGS = "-mod=readonly -trimpath -buildvcs=false"
+GO_ENVIRONMENT = {
+    "GOFLAGS": "-mod=readonly -trimpath -buildvcs=false",
+    "CGO_ENABLED": "0",
+    "GOWORK": "off",
+}
+"""How the lab's Go code is built, so that packages that were compiled once are found again."""
 
 
 def recipe(tool: Tool, executables: list[Executable]) -> list[str]:
@@ -74,7 +79,7 @@ def _built_name(one: Executable, tool: Tool, built: dict[str, Path]) -> str:
 
 
 def _go(arguments: list[str], module: Path, log: Path) -> int:
-    env = {**os.environ, "GOFLAGS": _GOFLAGS, "CGO_ENABLED": "0", "GOWORK": "off"}
+    env = {**os.environ, **GO_ENVIRONMENT}
     with log.open("w") as output:
         return subprocess.run(
             ["go", *arguments],

@@ -69,6 +69,8 @@ class FakeCluster:
         self.calls: list[str] = []
         self.during: dict[str, Callable[[], None]] = {}
         """What happens right before a call, by the call's first words."""
+        self.client = "v1.13.9"
+        """Version of talosctl."""
         self._files: dict[str, str] = {}
 
     # talosctl
@@ -146,7 +148,7 @@ class FakeCluster:
         raise AssertionError(words)
 
     def client_version(self) -> str:
-        return "v1.13.9"
+        return self.client
 
     def _upgrade(self, name: str, flags: Mapping[str, str]) -> str:
         image = flags["image"]

@@ -45,6 +45,17 @@ def test_a_node_is_out_of_service_while_it_is_upgraded(living: Living, name: str
     assert (outs["talos_version"], outs["pending"]) == ("v1.13.8", False)
 
 
+@pytest.mark.parametrize("name", ["demo-cp-2", "demo-worker-1"])
+def test_an_older_talosctl_is_named_before_anything_is_done(living: Living, name: str) -> None:
+    living.cluster.client = "v1.12.6"
+    outs, reason = _failed(living, name, **NEW)
+
+    assert "talosctl v1.12.6 is older than Talos 1.13" in reason
+    assert "install talosctl v1.13.8 (https://www.talos.dev/" in reason
+    assert _done(living) == []
+    assert (outs["talos_version"], outs["pending"]) == ("v1.13.9", True)
+
+
 def test_an_image_that_is_not_found_leaves_the_node_in_service(living: Living) -> None:
     living.cluster.images_missing = True
     outs, reason = _failed(living, "demo-cp-2", **NEW)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator
 
 import pytest
+import yaml
 
 from tests.object_storage import ACCESS_KEY, REGION, SECRET_KEY, ObjectStorage, object_storage
 
@@ -130,6 +131,7 @@ def test_no_control_plane_is_touched_without_a_snapshot_in_the_bucket(
 
 def test_pools_as_canaries_move_in_order_and_kubernetes_waits(up: Stack) -> None:
     up.ok("config", "set", "--path", "etcdSnapshotBucket.bucket", "backups")
+    secrets = _authorities(up)
     before = node_events.last_order(up.lab)
     with watched(up) as available:
         text = up.up().text
@@ -140,6 +142,8 @@ def test_pools_as_canaries_move_in_order_and_kubernetes_waits(up: Stack) -> None
     assert recorded(up) == running(up) == dict.fromkeys(NODES, "v1.13.8")
     assert said(text, "kubernetes-version").startswith("waits (upgradeCanary): 1.34.4 -> 1.35.4")
     assert _kubelets(up) == {"v1.34.4"}
+    # Everybody has gone back to an older Talos.
+    assert _authorities(up) == secrets
 
 
 def test_talos_back_on_and_kubernetes_move_in_one_run_in_this_order(up: Stack) -> None:
@@ -189,6 +193,15 @@ def _kubelets(stack: Stack) -> set[str]:
 
 
 def _authorities(stack: Stack) -> object:
+    """All certificate authorities and tokens: those of the state, and those that each control plane really runs with."""
     resources = json.loads(stack.state(plain=True))["deployment"]["resources"]
     (secrets,) = (r for r in resources if r["type"] == "talos:machine/secrets:Secrets")
-    return secrets["outputs"]["machineSecrets"]
+    running = []
+    for address in ("10.0.0.11", "10.0.0.12", "10.0.0.13"):
+        shown = stack.talosctl("-n", address, "get", "machineconfig", "v1alpha1", "-o", "yaml")
+        main = next(yaml.safe_load_all(yaml.safe_load(shown)["spec"]))
+        running.append(
+            {key: main["cluster"][key] for key in ("ca", "aggregatorCA", "id", "secret")}
+        )
+        running.append({"os": main["machine"]["ca"], "etcd": main["cluster"]["etcd"]["ca"]})
+    return secrets["outputs"]["machineSecrets"], running

@@ -1,12 +1,14 @@
 """Steps of Kubernetes before Talos' own judge: the path check with which `talosctl upgrade-k8s` begins."""
 
 import itertools
+import os
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from lab import paths
+from lab.tools.build import GO_ENVIRONMENT
 from oxide_components.versions import TALOS_KUBERNETES, kubernetes_step_problem, parse
 
 TALOSCTL = paths.BIN / "talosctl"
@@ -21,6 +23,21 @@ def talosconfig(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = _talosctl("gen", "config", "demo", f"https://{NOBODY}", f"--output-dir={directory}")
     assert done.returncode == 0, done.stderr
     return directory / "talosconfig"
+
+
+def test_the_recorded_windows_are_those_of_talos_own_library() -> None:
+    """tests/unit/test_versions.py compares the same record with the table that the program uses."""
+    done = subprocess.run(
+        ["go", "test", "./internal/compat"],
+        cwd=paths.ROOT / "lab" / "node",
+        env={**os.environ, **GO_ENVIRONMENT},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=590,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_talosctl_takes_the_same_steps_as_oxide(talosconfig: Path) -> None:
