@@ -10,6 +10,7 @@ Network = ipaddress.IPv4Network
 Address = ipaddress.IPv4Address
 
 PUBLIC_GATEWAY = Address("172.31.1.1")
+DEFAULT_ROUTE = "0.0.0.0/0"
 _PRIVATE = [Network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")]
 _IPV6_POOL = int(ipaddress.IPv6Address("2001:db8::"))
 _HOSTS_PER_OCTET = 254

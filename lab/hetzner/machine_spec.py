@@ -34,6 +34,7 @@ def machine_of(store: Store, server: Record) -> dict[str, Any]:
                 "network_cidr": store.find("network", attachment["network"])["ip_range"],
                 "ip": attachment["ip"],
                 "mac": attachment["mac_address"],
+                "gateway": _default_route(store.find("network", attachment["network"])),
             }
             for attachment in server["private_net"]
         ],
@@ -41,6 +42,13 @@ def machine_of(store: Store, server: Record) -> dict[str, Any]:
         "power": server["power"],
         "labels": server["labels"],
     }
+
+
+def _default_route(network: Record) -> str:
+    """Where the network's default route goes; empty without one."""
+    return next(
+        (r["gateway"] for r in network["routes"] if r["destination"] == addresses.DEFAULT_ROUTE), ""
+    )
 
 
 def _rules(store: Store, server: Record) -> list[dict[str, Any]] | None:

@@ -94,7 +94,13 @@ def _delete(call: Call) -> Reply:
 
 def _change(call: Call, network: Record, command: str) -> Reply:
     subject = ("network", network["id"])
-    return call.started(call.begin(command, subject, share=SHARE, holds=[subject]))
+    machines = call.project.machines
+    servers = [
+        record["id"] for kind, record, _ in attachments(call.store, network) if kind == "server"
+    ]
+    # A default route decides whether they reach the internet.
+    work = (lambda: machines.apply_all(servers)) if "route" in command else None
+    return call.started(call.begin(command, subject, share=SHARE, work=work, holds=[subject]))
 
 
 def _calm(call: Call) -> Record:

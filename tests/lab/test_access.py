@@ -1,14 +1,19 @@
 """Clusters without public addresses, wholly or in part, and in networks that were there before."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from hcloud.networks import NetworkSubnet
+from hcloud.networks import BoundNetwork, NetworkRoute, NetworkSubnet
 
 from lab import vpn
 from lab.instance import Lab
 
+from .hetzner_support import finish
+from .nat_gateway import nat_gateway
+from .node_events import of_stack
 from .stacks import Stack
+from .talos_support import eventually
 
 NAT = "10.0.2.2"
 
@@ -19,6 +24,16 @@ def inside(lab: Lab) -> Iterator[None]:
     vpn.connect(lab)
     yield
     vpn.disconnect(lab)
+
+
+def _network(stack: Stack, subnets: int) -> BoundNetwork:
+    """The stack's own network, once it has this many subnets."""
+
+    def found() -> BoundNetwork | None:
+        network = stack.cloud.networks.get_by_name(stack.name)
+        return network if network and len(network.subnets or ()) == subnets else None
+
+    return eventually("the network is there", found, 60)
 
 
 def test_a_private_cluster_lives_behind_a_bastion(
@@ -33,7 +48,11 @@ def test_a_private_cluster_lives_behind_a_bastion(
         apiLoadBalancer="private",
     )
     stack.unset("adminCidrs")
-    stack.up()
+    # The network is made by the same run as the nodes: they go on as soon as the gateway is there.
+    with ThreadPoolExecutor() as beside:
+        gateway = beside.submit(lambda: nat_gateway(stack.cloud, _network(stack, 2), NAT))
+        stack.up()
+    gateway.result()
 
     outputs = stack.outputs()
     assert outputs["endpoint"] == "https://10.0.0.254:6443"
@@ -54,6 +73,54 @@ def test_a_private_cluster_lives_behind_a_bastion(
     stack.up()
     assert len(stack.agreed()) == 4
 
+    gateway.result().delete()
+    stack.destroy()
+    assert stack.cloud_objects() == {}
+
+
+def test_nodes_without_a_way_to_the_internet_pull_no_images(
+    new_stack: Callable[..., Stack],
+) -> None:
+    stack = new_stack(
+        "offline",
+        controlPlanes="1",
+        workers="1",
+        workerAccess="private",
+        natGateway=NAT,
+        nodeTimeout="20",
+    )
+
+    # Nothing is at the gateway's address.
+    failed = stack.run("up", "--yes", "--skip-preview")
+    assert failed.code != 0
+    assert "offline-worker-1: not within 20 s" in failed.text
+    assert {event.node for event in of_stack(stack, "join")} == {"offline-cp-1"}
+    (waits, *_) = [
+        event.detail for event in of_stack(stack, "waits") if event.node == "offline-worker-1"
+    ]
+    assert "failed to pull image" in waits
+    assert f"the default route goes to {NAT}, where no running server" in waits
+
+    gateway = nat_gateway(stack.cloud, _network(stack, 2), NAT)
+    stack.set("nodeTimeout", "180")
+    stack.up()
+    assert len(stack.agreed()) == 2
+
+    # What is there goes on without the route; what is new does not get anywhere.
+    route = NetworkRoute("0.0.0.0/0", NAT)
+    finish(_network(stack, 3).delete_route(route))
+    stack.set("workers", "2")
+    stack.set("nodeTimeout", "20")
+    failed = stack.run("up", "--yes", "--skip-preview")
+    assert failed.code != 0
+    assert "offline-worker-2: not within 20 s" in failed.text
+    assert stack.ready_nodes() == ["offline-cp-1", "offline-worker-1"]
+
+    stack.set("nodeTimeout", "180")
+    stack.ok("refresh", "--yes", "--skip-preview")
+    stack.up()
+    assert len(stack.agreed()) == 3
+    gateway.delete()
     stack.destroy()
     assert stack.cloud_objects() == {}
 
@@ -76,6 +143,7 @@ def test_workers_alone_are_private_in_a_network_that_stays(
     }
     for key, value in settings.items():
         stack.set(key, value)
+    gateway = nat_gateway(stack.cloud, network, "10.0.200.2")
     stack.up()
 
     addresses = {node["name"]: node["publicAddress"] for node in stack.outputs()["nodes"]}
@@ -89,6 +157,7 @@ def test_workers_alone_are_private_in_a_network_that_stays(
     assert left is not None
     assert [subnet.ip_range for subnet in left.subnets or []] == ["10.0.200.0/24"]
     assert left.routes == []
+    gateway.delete()
     left.delete()
 
 

@@ -16,6 +16,7 @@ import pytest
 from hcloud import Client
 from hcloud.actions import ActionFailedException
 from hcloud.firewalls import FirewallResource, FirewallRule
+from hcloud.networks import NetworkRoute
 from hcloud.server_types import ServerType
 
 from lab.hetzner.settings import Settings
@@ -71,6 +72,7 @@ def test_a_machine_is_described_as_the_server_was_ordered(
                 "network_cidr": "10.0.0.0/21",
                 "ip": "10.0.0.11",
                 "mac": mac,
+                "gateway": "",
             }
         ],
         "firewall": [
@@ -102,6 +104,22 @@ def test_firewall_changes_reach_running_machines(machines: tuple[FakeMachines, s
         assert [r["port"] for r in fake.machines[server.id]["firewall"]] == ["6443"]
         finish(*firewall.remove_from_resources([resource]))
         assert fake.machines[server.id]["firewall"] is None
+
+
+def test_a_changed_route_reaches_running_machines(machines: tuple[FakeMachines, str]) -> None:
+    fake, url = machines
+    with running(settings(url)) as root:
+        cloud = client(root)
+        network = new_network(cloud, "10.0.0.0/24")
+        server = new_server(cloud, "a")
+        finish(server.attach_to_network(network, ip="10.0.0.11"))
+        route = NetworkRoute("0.0.0.0/0", "10.0.0.2")
+        finish(network.add_route(NetworkRoute("10.9.0.0/16", "10.0.0.3")))
+        assert fake.machines[server.id]["private"][0]["gateway"] == ""
+        finish(network.add_route(route))
+        assert fake.machines[server.id]["private"][0]["gateway"] == "10.0.0.2"
+        finish(network.delete_route(route))
+        assert fake.machines[server.id]["private"][0]["gateway"] == ""
 
 
 def test_buttons_are_pressed_and_a_machine_that_went_off_by_itself_stays_off(

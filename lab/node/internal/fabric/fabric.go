@@ -130,6 +130,39 @@ func (f *Fabric) Route(from hardware.Server, to netip.Addr, port int) (Host, err
 	return nil, &UnreachableError{address, "no route to host"}
 }
 
+// Internet returns nil if a machine reaches the internet over IPv4, which registries need: with an address of its own, or
+// through a private network whose default route goes to a running server that has one. Everything else is silence.
+func (f *Fabric) Internet(from hardware.Server) error {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+
+	if from.Public().IsValid() {
+		return nil
+	}
+
+	reason := "no public IPv4 address and no default route in its networks"
+
+	for _, net := range from.Private {
+		gateway, err := netip.ParseAddr(net.Gateway)
+		if err != nil {
+			continue
+		}
+
+		reason = "the default route goes to " + net.Gateway + ", where no running server with a public IPv4 address is"
+
+		for _, host := range f.hosts {
+			hw := host.Hardware()
+			id, inside := hw.Network(gateway)
+
+			if inside && id == net.NetworkID && hw.ID != from.ID && hw.Power == hardware.On && hw.Public().IsValid() {
+				return nil
+			}
+		}
+	}
+
+	return fmt.Errorf("i/o timeout (%s)", reason)
+}
+
 // owner finds the host with a public address; loopback addresses of the lab's own range are public ones there.
 func (f *Fabric) owner(addr netip.Addr) Host {
 	for _, host := range f.hosts {

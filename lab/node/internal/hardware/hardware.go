@@ -44,7 +44,9 @@ type PrivateNet struct {
 	NetworkID   int    `json:"network_id"`
 	NetworkCIDR string `json:"network_cidr"`
 	IP          string `json:"ip"`
-	MAC         string `json:"mac"`
+	// Gateway is where the network's default route goes; empty without one.
+	Gateway string `json:"gateway"`
+	MAC     string `json:"mac"`
 }
 
 // FirewallRule is one rule of the firewalls that are attached to a server. Only inbound rules matter here.

@@ -21,6 +21,8 @@ const (
 	leaseInterval = 10 * time.Second
 	// retryInterval is the pause after a failure.
 	retryInterval = 2 * time.Second
+	// pullInterval is the pause between two attempts to pull an image.
+	pullInterval = 2 * time.Second
 	// statusInterval is how often an unchanged status is written.
 	statusInterval = 2 * time.Minute
 )
@@ -71,6 +73,8 @@ type Kubelet struct {
 	Settings func() Settings
 	// StaticPods returns the node's static pods.
 	StaticPods func() []StaticPod
+	// Pull gets an image into the node's store unless it is there.
+	Pull func(image string) error
 	// Report gets the state for `talosctl service kubelet` and the reason why the node does not join; healthy is true
 	// once the Node is registered.
 	Report func(healthy bool, message string)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -96,7 +97,26 @@ func (k *Kubelet) syncPods(ctx context.Context) error {
 			continue
 		}
 
+		if wanted == corev1.ConditionTrue {
+			if err := k.pullImages(pod); err != nil {
+				k.wakeIn(ctx, pullInterval)
+
+				continue
+			}
+		}
+
 		if err := k.setReadyToStart(ctx, pod, wanted); err != nil {
+			return err
+		}
+	}
+
+	return nil
+}
+
+// pullImages gets the images of a pod.
+func (k *Kubelet) pullImages(pod *corev1.Pod) error {
+	for _, container := range append(slices.Clone(pod.Spec.InitContainers), pod.Spec.Containers...) {
+		if err := k.Pull(container.Image); err != nil {
 			return err
 		}
 	}

@@ -185,6 +185,12 @@ func (b *Boot) startEtcd(ctx context.Context) (learner uint64, p *process.Proces
 		return 0, nil, err
 	}
 
+	if err := b.Pull(b.Config().Cluster().Etcd().Image()); err != nil {
+		b.Services.Set("etcd", ServicePreparing, "Running pre state")
+
+		return 0, nil, err
+	}
+
 	member := b.Etcd()
 	if err := member.PKI.Write(b.Config().Cluster().Etcd().CA(), member.Name, []string{member.Wire, address.String()}); err != nil {
 		return 0, nil, err

@@ -40,11 +40,26 @@ func (b *Boot) runKubelet(ctx context.Context) {
 		change := b.changed.Wait()
 		key, err := b.kubeletKey()
 
+		var retry <-chan time.Time
+
 		switch {
 		case err != nil:
 			b.Services.Set("kubelet", ServiceWaiting, "Waiting for node IP")
 			b.waitsFor("kubelet", err.Error())
 		case key != current:
+			if err := b.Pull(b.Config().Machine().Kubelet().Image()); err != nil {
+				end()
+
+				end, current = func() {}, ""
+
+				b.Services.Set("kubelet", ServicePreparing, "Running pre state")
+				b.waitsFor("kubelet", err.Error())
+
+				retry = time.After(pullInterval)
+
+				break
+			}
+
 			end = b.startKubelet(ctx, current != "", end)
 			current = key
 		default:
@@ -57,6 +72,7 @@ func (b *Boot) runKubelet(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-change:
+		case <-retry:
 		}
 	}
 }
@@ -175,6 +191,7 @@ func (b *Boot) newKubelet() *kubelet.Kubelet {
 	k := kubelet.New(access, b.machine.disk().Ephemeral("kubelet"))
 	k.Settings = b.kubeletSettings
 	k.StaticPods = b.staticPods
+	k.Pull = b.Pull
 	k.Observe = func(event, detail string) { b.machine.Note(event, "%s", detail) }
 	k.ReportSpec = func(message string) { b.waitsFor("k8s.NodeApplyController", message) }
 	k.Report = func(healthy bool, message string) {

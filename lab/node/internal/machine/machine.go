@@ -74,6 +74,8 @@ type Machine struct {
 
 	// power serialises what turns the machine on and off.
 	power sync.Mutex
+	// images serialises what changes the image store.
+	images sync.Mutex
 
 	mu      sync.Mutex
 	hw      hardware.Server

@@ -3,6 +3,7 @@ package machine
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -154,9 +155,19 @@ func (b *Boot) applyPlane(runner *controlplane.Runner) error {
 	b.writePlaneConfigs(b.ctx)
 	b.setStaticPods(commands)
 	b.changed.Notify()
-	runner.Apply(commands)
 
-	return nil
+	// A pod whose image cannot be had is down: the kubelet has ended the one before.
+	var missing []error
+
+	pulled := slices.DeleteFunc(commands, func(command controlplane.Command) bool {
+		err := b.Pull(command.Image)
+		missing = append(missing, err)
+
+		return err != nil
+	})
+	runner.Apply(pulled)
+
+	return errors.Join(missing...)
 }
 
 // setStaticPods gives every component the annotations with which Talos makes the kubelet restart its pod; a component

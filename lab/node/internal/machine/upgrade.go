@@ -28,6 +28,10 @@ func (b *Boot) PullInstaller(image string) error {
 		return status.Errorf(codes.NotFound, "error pulling image: failed to pull image %q: failed to resolve reference %q: %s: not found", image, image, image)
 	}
 
+	if err := b.reachRegistry(image); err != nil {
+		return status.Error(codes.Unavailable, "error pulling image: "+err.Error())
+	}
+
 	b.mu.Lock()
 	defer b.mu.Unlock()
 

@@ -109,6 +109,10 @@ func pull(boot *machine.Boot, image string) error {
 		return status.Error(codes.NotFound, err.Error())
 	}
 
+	if err := boot.Pull(image); err != nil {
+		return status.Error(codes.Unavailable, "error pulling image: "+err.Error())
+	}
+
 	return nil
 }
 
