@@ -14,8 +14,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hcloud import APIException, Client
@@ -24,6 +23,7 @@ from .errors import OxideError
 from .kubernetes_api import KubernetesApi
 from .naming import LABEL_CLUSTER
 from .orphans import end_orphans
+from .pending_creates import LISTS, MADE_AGAIN, existing_id, pending_creates
 
 API_TIMEOUT = 30
 """Seconds that Hetzner's API may take for one answer."""
@@ -32,79 +32,10 @@ RESTART_TIMEOUT = 600.0
 """Seconds that a control plane may take to restart, with the pull of its images on a slow day."""
 
 _HCLOUD_PREFIX = "hcloud:index/"
-_SUBNET_TYPE = "hcloud:index/networkSubnet:NetworkSubnet"
-_NETWORK_TYPE = "hcloud:index/network:Network"
 _API_GATE_TYPE = "pulumi-python:dynamic/oxide:ApiGate"
 
 _NEVER_RETURNED = frozenset({"userData", "sshKeys"})
 """Inputs that Hetzner never shows again. Kept, they would look like a change that replaces the server."""
-
-_LISTS: Mapping[str, Callable[[Client], Any]] = {
-    _NETWORK_TYPE: lambda client: client.networks,
-    "hcloud:index/firewall:Firewall": lambda client: client.firewalls,
-    "hcloud:index/placementGroup:PlacementGroup": lambda client: client.placement_groups,
-    "hcloud:index/primaryIp:PrimaryIp": lambda client: client.primary_ips,
-    "hcloud:index/server:Server": lambda client: client.servers,
-    "hcloud:index/loadBalancer:LoadBalancer": lambda client: client.load_balancers,
-}
-"""Pulumi type -> where Hetzner lists such objects."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PendingCreate:
-    """A creation that the engine had begun and did not see the end of."""
-
-    urn: str
-    type: str
-    inputs: Mapping[str, Any]
-
-
-def pending_creates(deployment: Mapping[str, Any]) -> list[PendingCreate]:
-    """Pending creations in an exported stack."""
-    operations = deployment.get("deployment", {}).get("pending_operations") or []
-    return [
-        PendingCreate(
-            urn=operation["resource"]["urn"],
-            type=operation["resource"]["type"],
-            inputs=operation["resource"].get("inputs") or {},
-        )
-        for operation in operations
-        if operation.get("type") == "creating"
-    ]
-
-
-def existing_id(pending: PendingCreate, client: Client) -> str | None:
-    """
-    Id of the Hetzner object that the pending creation made, or None where there is none.
-
-    Only objects with this name and this cluster's label count: nobody else's are ever adopted.
-    """
-    if pending.type == _SUBNET_TYPE:
-        return _subnet_id(pending.inputs, client)
-    if pending.type not in _LISTS:
-        return None
-    name = pending.inputs.get("name")
-    cluster = (pending.inputs.get("labels") or {}).get(LABEL_CLUSTER)
-    if not name or not cluster:
-        return None
-    found = _LISTS[pending.type](client).get_all(
-        name=name, label_selector=f"{LABEL_CLUSTER}={cluster}"
-    )
-    return str(found[0].id) if found else None
-
-
-def _subnet_id(inputs: Mapping[str, Any], client: Client) -> str | None:
-    network_id, ip_range = inputs.get("networkId"), inputs.get("ipRange")
-    if network_id is None:
-        return None
-    try:
-        network = client.networks.get_by_id(int(network_id))
-    except APIException as error:
-        if error.code == "not_found":
-            return None
-        raise
-    ranges = [subnet.ip_range for subnet in network.subnets or []]
-    return f"{int(network_id)}-{ip_range}" if ip_range in ranges else None
 
 
 def strangers(deployment: Mapping[str, Any], client: Client) -> list[str]:
@@ -123,7 +54,7 @@ def strangers(deployment: Mapping[str, Any], client: Client) -> list[str]:
     return [
         f"{label} {found.name} (id {found.id}) carries this cluster's label but is not in the stack's state; "
         f"if nothing else owns it: hcloud {label} delete {found.id}"
-        for type_token, listing in _LISTS.items()
+        for type_token, listing in LISTS.items()
         for cluster in sorted(clusters)
         for found in listing(client).get_all(label_selector=f"{LABEL_CLUSTER}={cluster}")
         if (type_token, str(found.id)) not in known and (label := _command_noun(type_token))
@@ -216,7 +147,8 @@ def recover(pulumi: PulumiCli, *, confirmed: bool) -> int:
     found: dict[str, str] = {}
     for pending in pending_creates(deployment):
         id_ = existing_id(pending, client)
-        fate = f"exists as {id_}: taken over" if id_ else "does not exist: forgotten"
+        again = "can be made again" if pending.type in MADE_AGAIN else "does not exist"
+        fate = f"exists as {id_}: taken over" if id_ else f"{again}: forgotten"
         print(f"{pending.urn.rsplit('::', 1)[-1]} {fate}", flush=True)
         if id_:
             found[pending.urn] = id_
