@@ -96,7 +96,9 @@ CILIUM_GATEWAY_API: Final[dict[Minor, str]] = {
 }
 """Version of the Gateway API that each Cilium minor implements.
 
-Source: Documentation/network/servicemesh/gateway-api/gateway-api.rst of each release branch of cilium/cilium.
+Sources: for 1.19 Documentation/network/servicemesh/gateway-api/gateway-api.rst of v1.19.6. That page of v1.18.8 still names v1.2.0, which
+its operator is no longer built with: go.mod has had a successor of v1.3.0 since v1.18.0, and what became 1.18 has passed the core
+conformance tests of v1.3.0 (conformance/reports/v1.3.0/cilium-cilium of kubernetes-sigs/gateway-api). The definitions of v1.3.0 have all of v1.2.0.
 """
 
 MINIMUM_TALOS: Final = Minor(1, 12)
