@@ -9,7 +9,7 @@ from typing import Any
 from .catalogue import Catalogue, ExistingNetwork
 from .config_reader import Reader
 from .errors import Problem
-from .naming import CONTROL_PLANE_POOL, server_name
+from .naming import CONTROL_PLANE_POOL, in_turn, server_name
 
 
 def check_catalogue(
@@ -24,12 +24,13 @@ def check_catalogue(
     now = now or datetime.now(UTC)
     warnings: list[Problem] = []
     seen: set[tuple[str, str]] = set()
-    for key, path, server_type, location, names in _uses(fields):
+    for key, path, place, server_type, location, names in _uses(fields):
         if not names:
             continue
-        place = path.replace("serverType", "location") if "[" in path else "location"
         zone = catalogue.locations.get(location)
-        if ("location", location) not in seen and reader.ok(key, "location", "networkZone"):
+        if ("location", location) not in seen and reader.ok(
+            key, "location", "controlPlaneLocations", "networkZone"
+        ):
             seen.add(("location", location))
             if zone is None:
                 reader.add(
@@ -63,19 +64,22 @@ def check_catalogue(
     return warnings
 
 
-def _uses(fields: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str, frozenset[str]]]:
-    """Setting, path, server type, location and server names of each group of nodes."""
-    cluster = fields["cluster_name"]
-    yield (
-        "controlPlaneServerType",
-        "controlPlaneServerType",
-        fields["control_plane_server_type"],
-        fields["location"],
-        frozenset(
-            server_name(cluster, CONTROL_PLANE_POOL, index)
-            for index in range(1, fields["control_planes"] + 1)
-        ),
-    )
+def _uses(fields: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str, str, frozenset[str]]]:
+    """Setting, path of the type, path of the location, server type, location and server names of each group of nodes."""
+    cluster, locations = fields["cluster_name"], fields["control_plane_locations"]
+    for place, location in enumerate(locations):
+        yield (
+            "controlPlaneServerType",
+            "controlPlaneServerType",
+            "location" if locations == (fields["location"],) else f"controlPlaneLocations[{place}]",
+            fields["control_plane_server_type"],
+            location,
+            frozenset(
+                server_name(cluster, CONTROL_PLANE_POOL, index)
+                for index in range(1, fields["control_planes"] + 1)
+                if in_turn(locations, index) == location
+            ),
+        )
     for place, pool in enumerate(fields["worker_pools"], start=-1):
         names = frozenset(
             server_name(cluster, pool.name, index, pool.generation)
@@ -83,7 +87,8 @@ def _uses(fields: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str, froze
         )
         key = "workerServerType" if place < 0 else "workerPools"
         path = key if place < 0 else f"workerPools[{place}].serverType"
-        yield key, path, pool.server_type, pool.location, names
+        where = "location" if place < 0 else f"workerPools[{place}].location"
+        yield key, path, where, pool.server_type, pool.location, names
 
 
 def _offer(

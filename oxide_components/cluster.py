@@ -89,6 +89,7 @@ def create_cluster(config: ClusterConfig) -> Cluster:
             cluster=cluster,
             server_type=config.control_plane_server_type,
             location=config.location,
+            locations=config.control_plane_locations,
             image_id=images.of(config.control_plane_architecture),
             subnet_id=network.control_subnet_id,
             firewall_ids=[firewall.control_plane_id for firewall in firewalls],

@@ -52,6 +52,8 @@ class ClusterConfig:
     service_cidr: IPv4Network
     node_cidr_mask_size: int
     control_planes: int
+    control_plane_locations: tuple[str, ...]
+    """Locations that control planes take in turn, at least one."""
     control_plane_server_type: str
     worker_pools: tuple[WorkerPoolConfig, ...]
     """The default pool `worker` first, even with count 0, then `workerPools` in order."""

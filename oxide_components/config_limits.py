@@ -136,7 +136,10 @@ def _size(texts: Iterable[str]) -> int:
 def server_type_warnings(fields: dict[str, Any]) -> list[Problem]:
     """Server types that may not be available for new servers."""
     found = []
-    used = [("controlPlaneServerType", fields["control_plane_server_type"], fields["location"], 1)]
+    used = [
+        ("controlPlaneServerType", fields["control_plane_server_type"], location, 1)
+        for location in fields["control_plane_locations"]
+    ]
     for index, pool in enumerate(fields["worker_pools"], start=-1):
         path = "workerServerType" if index < 0 else f"workerPools[{index}].serverType"
         used.append((path, pool.server_type, pool.location, pool.count))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from typing import Any, Final
 
 from . import firewall_rules, versions
@@ -13,13 +12,14 @@ from .config_addons import read_addons
 from .config_cilium import check_cloud_controller, read_cilium
 from .config_firewall import outbound_warnings
 from .config_limits import check_limits, server_type_warnings
-from .config_pools import WorkerPoolConfig, check_server_type, read_patches, read_pools
+from .config_locations import location_warnings, read_locations
+from .config_pools import check_server_type, read_patches, read_pools
 from .config_reader import Reader
 from .config_rollout import read_rollout
 from .config_schema import DEFAULT_IMAGE_SELECTOR, SETTINGS_BY_KEY
 from .config_upgrades import read_upgrades
 from .errors import Problem
-from .hetzner import ZONES, server_type_architecture
+from .hetzner import server_type_architecture
 from .naming import is_dns_label
 
 MAX_CONTROL_PLANES: Final = 9
@@ -39,8 +39,8 @@ def read(reader: Reader, stack: str) -> tuple[dict[str, Any], list[Problem]]:
     fields["control_planes"] = _control_planes(reader)
     fields["control_plane_server_type"] = reader.text("controlPlaneServerType")
     check_server_type(reader, "controlPlaneServerType", fields["control_plane_server_type"])
-    fields["worker_pools"] = pools = read_pools(reader, cluster_name, location)
-    fields["network_zone"] = _network_zone(reader, location, pools)
+    fields["worker_pools"] = read_pools(reader, cluster_name, location)
+    read_locations(reader, fields)
     read_cilium(reader, fields)
     warnings = _ranges(reader, fields)
     _versions(reader, fields)
@@ -59,6 +59,7 @@ def read(reader: Reader, stack: str) -> tuple[dict[str, Any], list[Problem]]:
     read_rollout(reader, fields)
     read_upgrades(reader, fields)
     warnings += [
+        *location_warnings(fields),
         *server_type_warnings(fields),
         *firewall_rules.admin_cidr_warnings(fields["admin_cidrs"] or ()),
         *outbound_warnings(fields["extra_firewall_rules"]),
@@ -97,40 +98,6 @@ def _control_planes(reader: Reader) -> int:
             f"use {count - 1} or {count + 1}",
         )
     return count
-
-
-def _network_zone(reader: Reader, location: str, pools: Sequence[WorkerPoolConfig]) -> str:
-    zone = reader.text("networkZone")
-    if zone and zone not in ZONES.values() and not re.fullmatch(r"[a-z]{2}-[a-z]+", zone):
-        reader.add(
-            "networkZone",
-            zone,
-            "is not a network zone",
-            f"use one of {', '.join(sorted(set(ZONES.values())))}, or remove the key",
-        )
-        return zone
-    zone = zone or ZONES.get(location, "")
-    places = [("location", location)]
-    places += [
-        (f"workerPools[{index}].location", pool.location) for index, pool in enumerate(pools[1:])
-    ]
-    for path, place in places:
-        known = ZONES.get(place)
-        if known is None and not reader.is_set("networkZone"):
-            reader.add(
-                path,
-                place,
-                "is not a location that this release knows",
-                f"use one of {', '.join(ZONES)}, or set networkZone too if Hetzner has added it",
-            )
-        elif known is not None and zone and known != zone:
-            reader.add(
-                path,
-                place,
-                f"is in network zone {known} and the cluster is in {zone}",
-                "keep all nodes in one zone, because a network has only one",
-            )
-    return zone
 
 
 def _ranges(reader: Reader, fields: dict[str, Any]) -> list[Problem]:

@@ -39,6 +39,7 @@ SETTINGS: Final = (
     Setting(key="location", kind="string", default="nbg1"),
     Setting(key="networkZone", kind="string"),
     Setting(key="controlPlanes", kind="integer", default=3),
+    Setting(key="controlPlaneLocations", kind="array"),
     Setting(key="controlPlaneServerType", kind="string", default="cx33"),
     Setting(key="workers", kind="integer", default=2),
     Setting(key="workerServerType", kind="string", default="cx33"),

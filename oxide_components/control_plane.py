@@ -31,7 +31,7 @@ class ControlPlaneArgs(TypedDict):
     server_type: pulumi.Input[str]
     """Hetzner server type of new control planes."""
     location: pulumi.Input[str]
-    """Hetzner location."""
+    """Hetzner location of the control planes."""
     image_id: pulumi.Input[str]
     """Id of the Talos snapshot that new servers boot from."""
     subnet_id: pulumi.Input[str]
@@ -40,6 +40,8 @@ class ControlPlaneArgs(TypedDict):
     """Firewalls that servers get when they are created."""
     client_configuration: pulumi.Input[ClientConfiguration]
     """Talos client credentials, as TalosSecrets returns them."""
+    locations: NotRequired[Sequence[pulumi.Input[str]]]
+    """Hetzner locations that control planes take in turn, all in the network's zone. Default: `location` for all."""
     public: NotRequired[bool]
     """Whether servers get public addresses; without, the operator reaches the private ones. Cannot change. Default: true."""
     ipv6: NotRequired[bool]
@@ -139,7 +141,7 @@ class ControlPlane(pulumi.ComponentResource):
                         role=naming.ROLE_CONTROL_PLANE,
                         pool=naming.CONTROL_PLANE_POOL,
                         index=index,
-                        location=args["location"],
+                        location=_location(args, index),
                     )
                     for index, server_name in enumerate(names, start=1)
                 ),
@@ -230,7 +232,7 @@ class ControlPlane(pulumi.ComponentResource):
             name=f"{server_name}-ipv4",
             type="ipv4",
             auto_delete=False,
-            location=args["location"],
+            location=_location(args, index),
             labels=_labels(cluster, index),
             # The address belongs to the server, which stays where it is.
             opts=child_options(self, opts, protect=protect, ignore_changes=["location"]),
@@ -267,7 +269,7 @@ class ControlPlane(pulumi.ComponentResource):
             f"{name}-{index}",
             name=server_name,
             server_type=args["server_type"],
-            location=args["location"],
+            location=_location(args, index),
             image=args["image_id"],
             machine_configuration=config,
             subnet_id=args["subnet_id"],
@@ -308,6 +310,11 @@ class ControlPlane(pulumi.ComponentResource):
             server_type=args["server_type"],
             machine_configuration=config,
         )
+
+
+def _location(args: ControlPlaneArgs, index: int) -> pulumi.Input[str]:
+    """Location of a server and, with it, of its address."""
+    return naming.in_turn(args.get("locations") or [args["location"]], index)
 
 
 def _labels(cluster: str, index: int) -> dict[str, str]:

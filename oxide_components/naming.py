@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, TypeVar
+
+_Value = TypeVar("_Value")
 
 TYPE_CLUSTER_IDENTITY: Final = "oxide:index:ClusterIdentity"
 TYPE_TALOS_SECRETS: Final = "oxide:index:TalosSecrets"
@@ -80,6 +83,11 @@ def api_hostname(cluster: str) -> str:
 def api_load_balancer_name(cluster: str) -> str:
     """Name of the API's load balancer, and of its cluster entry in kubeconfigs."""
     return f"{cluster}-api"
+
+
+def in_turn(values: Sequence[_Value], index: int) -> _Value:
+    """What member `index` of a pool, counted from 1, gets of the values that are given out in turn."""
+    return values[(index - 1) % len(values)]
 
 
 def group_index(index: int) -> int:

@@ -384,9 +384,10 @@ def _move_refusal(olds: Sequence[Leaver], news: Sequence[Leaver]) -> str | None:
             continue
         if node["role"] == naming.ROLE_CONTROL_PLANE:
             return (
-                f"Control planes run in {here} and cannot move to {there}: their addresses belong to {here}. Set location "
-                f"back to {here}; workers elsewhere are a pool of their own with its own location (workerPools). To move "
-                "the whole cluster, create a new one there."
+                f"Control plane {node['name']} runs in {here} and cannot move to {there}: its address belongs to {here}. Set "
+                f"controlPlaneLocations so that it has {here} again (control planes take them in turn), or location where "
+                "that is not set; workers elsewhere are a pool of their own with its own location (workerPools). To move the "
+                "whole cluster, create a new one there."
             )
         setting = (
             "workersGeneration"

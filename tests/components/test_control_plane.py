@@ -64,6 +64,35 @@ def test_control_planes_keep_fixed_private_and_public_addresses(built: _Built) -
         assert f"cp-{index}-ipv4" in server.dependencies
 
 
+def test_control_planes_and_their_addresses_take_locations_in_turn(
+    cluster: ClusterArgs, client_configuration: dict[str, str]
+) -> None:
+    def build() -> None:
+        ControlPlane(
+            "cp",
+            ControlPlaneArgs(
+                cluster=cluster,
+                server_type="cx33",
+                location="nbg1",
+                locations=["hel1", "fsn1"],
+                image_id="4711",
+                subnet_id="1-10.0.0.0/24",
+                firewall_ids=[78],
+                client_configuration=client_configuration,
+            ),
+        )
+
+    recorder = record(build)
+    nodes = recorder.named("cp-roster").inputs["nodes"]
+    for index, location in ((1, "hel1"), (2, "fsn1"), (3, "hel1")):
+        server = recorder.named(f"cp-{index}", SERVER)
+        address = recorder.named(f"cp-{index}-ipv4")
+        assert server.inputs["location"] == address.inputs["location"] == location
+        assert "location" in server.ignore_changes
+        assert "location" in address.ignore_changes
+        assert nodes[index - 1]["location"] == location
+
+
 def test_only_the_first_control_plane_and_its_address_are_protected(built: _Built) -> None:
     protected = sorted(r.name for r in built.recorder.registrations if r.protect)
 

@@ -180,8 +180,21 @@ def test_control_planes_cannot_move_and_the_way_out_is_told() -> None:
         node["location"] = "nbg1"
     (reason,) = _refusals(here, there)
 
-    assert "Control planes run in fsn1 and cannot move to nbg1" in reason
-    assert "Set location back to fsn1" in reason
+    assert "Control plane demo-cp-1 runs in fsn1 and cannot move to nbg1" in reason
+    assert "Set controlPlaneLocations so that it has fsn1 again" in reason
+    assert "or location where that is not set" in reason
+
+
+def test_control_planes_to_come_may_stand_elsewhere() -> None:
+    here = _generation(roster_props(1, 1), 1)
+    there = _generation(roster_props(3, 1), 1)
+    for node, location in zip(there["nodes"], ("fsn1", "nbg1", "hel1"), strict=False):
+        node["location"] = location
+
+    assert _refusals(here, there) == []
+    # The last one would move.
+    (reason,) = _refusals(there, _generation(roster_props(3, 1), 1))
+    assert "demo-cp-2 runs in nbg1 and cannot move to fsn1" in reason
 
 
 def test_locations_that_are_not_known_yet_are_no_move() -> None:

@@ -12,8 +12,10 @@ BUDGET = 3
 
 @pytest.fixture(scope="module")
 def sized(new_stack: Callable[..., Stack]) -> Iterator[Stack]:
-    """A cluster of one control plane and two workers."""
+    """A cluster of one control plane and two workers, whose control planes to come stand elsewhere."""
     stack = new_stack("size", controlPlanes="1", workers="2")
+    for index, location in enumerate(("nbg1", "fsn1", "hel1")):
+        stack.set(f"controlPlaneLocations[{index}]", location)
     stack.up()
     yield stack
     stack.discard()
@@ -39,6 +41,22 @@ def test_a_cluster_grows_step_by_step(sized: Stack) -> None:
     _resize(sized, control_planes=3, workers=5)
     run_application(sized, replicas=5, budget=BUDGET)
     _resize(sized, control_planes=5, workers=5)
+
+    servers = sized.cloud.servers.get_all(label_selector="cluster=size,role=control-plane")
+    addresses = sized.cloud.primary_ips.get_all(label_selector="cluster=size")
+    for objects in (servers, addresses):
+        found = [one.location.name for one in sorted(objects, key=lambda one: one.name)]
+        assert found == ["nbg1", "fsn1", "hel1", "nbg1", "fsn1"]
+
+
+def test_a_control_plane_never_moves_with_the_list_of_locations(sized: Stack) -> None:
+    sized.ok("config", "rm", "--path", "controlPlaneLocations[2]")
+    run = sized.run("preview")
+    assert run.code != 0
+    assert "Control plane size-cp-3 runs in hel1 and cannot move to nbg1" in run.text
+
+    sized.set("controlPlaneLocations[2]", "hel1")
+    assert sized.up().changes == {}
 
 
 def test_a_step_that_would_cost_the_quorum_is_refused_before_anything_is_touched(

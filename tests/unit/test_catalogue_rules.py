@@ -80,6 +80,14 @@ def _problems(values: Mapping[str, Any], catalogue: Catalogue = OFFERS) -> tuple
             "oxide:location: old1 does not exist at Hetzner; use one of ash, fsn1, nbg1, new1",
         ),
         (
+            {"controlPlaneLocations": ["nbg1", "old1"], "networkZone": "eu-central"},
+            "oxide:controlPlaneLocations[1]: old1 does not exist at Hetzner; use one of ash, fsn1, nbg1, new1",
+        ),
+        (
+            {"controlPlaneLocations": ["fsn1", "nbg1"], "controlPlaneServerType": "cax21"},
+            "oxide:controlPlaneServerType: cax21 is not to be had in nbg1; use one that nbg1 has: cpx41, cx33",
+        ),
+        (
             {"location": "new1", "networkZone": "us-east"},
             "oxide:location: new1 is in network zone eu-central and the cluster is in us-east; "
             "keep all nodes in one zone, because a network has only one",

@@ -276,6 +276,20 @@ def test_everybody_is_admitted_only_on_demand() -> None:
     assert parse(adminCidrs=["0.0.0.0/0"], allowPublicApi="true").admin_cidrs == ("0.0.0.0/0",)
 
 
+def test_control_planes_stand_where_the_cluster_does_unless_they_have_places_of_their_own() -> None:
+    assert parse(location="fsn1").control_plane_locations == ("fsn1",)
+    config = parse(location="fsn1", controlPlaneLocations=["nbg1", "fsn1", "hel1"])
+    assert config.control_plane_locations == ("nbg1", "fsn1", "hel1")
+    assert config.warnings == ()
+
+
+@pytest.mark.parametrize(("count", "warned"), [(1, False), (3, True), (5, True)])
+def test_two_locations_are_no_protection_against_the_loss_of_one(count: int, warned: bool) -> None:
+    config = parse(controlPlanes=count, controlPlaneLocations=["nbg1", "fsn1"])
+    assert bool(config.warnings) == warned
+    assert all("into nbg1, without which there is no quorum" in text for text in config.warnings)
+
+
 def test_an_unknown_location_is_accepted_with_its_zone() -> None:
     """Hetzner adds locations more often than Oxide is released."""
     config = parse(location="muc1", networkZone="eu-central")
