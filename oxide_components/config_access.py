@@ -50,7 +50,7 @@ def read_access(reader: Reader, fields: dict[str, Any]) -> None:
     reader.add_all(firewall_rules.ingress_port_problems(ports))
     fields["worker_ingress_ports"] = tuple(ports)
     fields["extra_firewall_rules"] = read_extra_rules(reader)
-    if reader.ok("adminCidrs", "workerIngressPorts", "workers", "workerPools"):
+    if reader.ok("workerIngressPorts") and reader.sizes_are_known():
         check_extra_rules(
             reader,
             fields["extra_firewall_rules"],

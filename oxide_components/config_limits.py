@@ -80,7 +80,7 @@ def _check_generations(reader: Reader, pools: Sequence[WorkerPoolConfig]) -> Non
 
 
 def _check_counts(reader: Reader, control_planes: int, pools: Sequence[WorkerPoolConfig]) -> None:
-    if not reader.ok("controlPlanes", "workers", "workerPools"):
+    if not reader.sizes_are_known():
         return
     key = "workerPools" if len(pools) > 1 else "workers"
     servers = control_planes + sum(pool.count for pool in pools)

@@ -12,6 +12,7 @@ from typing import Any
 from .config_schema import SETTINGS_BY_KEY
 from .errors import SECRET_TEXT, Problem, show
 
+_SIZE = re.compile(r"workerPools(\[[0-9]+\](\.count)?)?")
 _WHOLE_NUMBER = re.compile(r"[+-]?[0-9]+")
 
 
@@ -62,6 +63,12 @@ class Reader:
     def ok(self, *keys: str) -> bool:
         """Whether none of these settings has a problem so far."""
         return self._failed.isdisjoint(keys)
+
+    def sizes_are_known(self) -> bool:
+        """Whether the numbers of nodes could be read, whatever else is wrong with their pools."""
+        return self.ok("controlPlanes", "workers") and not any(
+            _SIZE.fullmatch(problem.setting) for problem in self.problems
+        )
 
     def is_set(self, key: str) -> bool:
         """Whether the stack gives a value that is not empty."""

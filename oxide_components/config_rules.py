@@ -122,7 +122,7 @@ def _ranges(reader: Reader, fields: dict[str, Any]) -> list[Problem]:
         native_routing=fields["cilium_modes"].routing_mode == "native",
     )
     # Ranges are checked for an empty cluster where its size cannot be read.
-    counted = reader.ok("controlPlanes", "workers", "workerPools")
+    counted = reader.sizes_are_known()
     control_planes = fields["control_planes"] if counted else 0
     workers = sum(pool.count for pool in fields["worker_pools"]) if counted else 0
     problems = plan.problems(control_planes=control_planes, workers=workers)

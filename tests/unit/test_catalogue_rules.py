@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from oxide_components import naming
 from oxide_components.catalogue import Catalogue, ExistingNetwork, Hetzner, Wanted
 from oxide_components.config import ClusterConfig
 from oxide_components.errors import ConfigError
@@ -121,6 +122,47 @@ def test_all_problems_come_together_whatever_they_were_found_by() -> None:
         "controlPlaneServerType",
         "typo",
     }
+
+
+def test_what_hetzner_or_the_network_would_refuse_later_is_refused_at_once() -> None:
+    """Everything in one configuration, and so in one error of the preview."""
+    rule = {"protocol": "tcp", "sourceCidrs": ["203.0.113.7/32"]}
+    problems = _problems(
+        {
+            "adminCidrs": ["0.0.0.0/0"],
+            "apiLoadBalancer": "public",
+            "serviceCidr": "10.0.0.0/24",
+            "workerSubnetCidr": "10.0.1.0/28",
+            "podCidr": "10.64.0.0/16",
+            "routingMode": "native",
+            "addons": {"cloudController": True},
+            "workers": 97,
+            "workerPools": [pool(serverType="cx21", location="ash")],
+            "controlPlaneServerType": "cx99",
+            "extraFirewallRules": [{**rule, "port": port} for port in range(8001, 8052)],
+        }
+    )
+
+    said = {
+        "oxide:adminCidrs: 0.0.0.0/0": "everybody",
+        "oxide:apiLoadBalancer: public": "lets everybody reach the Kubernetes API",
+        "oxide:serviceCidr: 10.0.0.0/24": "overlaps",
+        "oxide:workerSubnetCidr: 10.0.1.0/28": "addresses",
+        "oxide:podCidr: 10.64.0.0/16": "networkCidr",
+        'oxide:workerPools: "101 servers"': "is more than the 100 that a Hetzner network takes",
+        "oxide:workerPools[0].serverType: cx21": "can no longer be ordered",
+        "oxide:workerPools[0].location: ash": "is in network zone us-east",
+        "oxide:controlPlaneServerType: cx99": "does not exist at Hetzner",
+        "oxide:extraFirewallRules: 53 rules": "more than the 50 that a Hetzner firewall takes",
+    }
+    for start, reason in said.items():
+        assert [p for p in problems if p.startswith(start) and reason in p], (start, problems)
+
+
+def test_eleven_servers_of_a_pool_are_split_into_two_placement_groups() -> None:
+    """Hetzner takes ten in one; the only limit left is that of the groups in a project."""
+    assert _config({"workers": 11}).workers == 11
+    assert naming.group_count(11) == 2
 
 
 def test_living_nodes_keep_a_type_that_is_no_longer_sold() -> None:
