@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 from .cilium_modes import ENCRYPTIONS, HUBBLES, MAX_IPSEC_KEY_ID, ROUTING_MODES, CiliumModes
 from .cilium_user_values import value_problems
 from .config_charts import read_chart_place
+from .config_exposure import PRIVATE, PUBLIC
 from .config_reader import Reader
 from .config_schema import CILIUM_REPOSITORY
 
@@ -45,6 +46,21 @@ def read_cilium(reader: Reader, fields: dict[str, Any]) -> None:
         reader.add_all(value_problems(values, modes))
 
 
+def check_node_addresses(reader: Reader, fields: dict[str, Any]) -> None:
+    """Reports Node IPAM where the nodes that it would take addresses of have private ones only; access must have been read."""
+    # Talos excludes control planes from load balancers, unless they are the only nodes.
+    workers = any(pool.count for pool in fields["worker_pools"])
+    key = "workerAccess" if workers and fields["access"] == PUBLIC else "access"
+    access = fields["worker_access"] if workers else fields["access"]
+    if fields["cilium_modes"].node_ipam and access == PRIVATE and reader.ok("access", key):
+        reader.add(
+            "nodeIpam",
+            "true",
+            f"would give services private addresses, because {key} is private and no node has an ExternalIP",
+            f"remove it and use services of type LoadBalancer (addons.cloudController), or set {key} to public in a new cluster",
+        )
+
+
 def check_cloud_controller(reader: Reader, fields: dict[str, Any]) -> None:
     """Reports what only the cloud controller can provide, where it is off; the add-ons must have been read."""
     if not reader.ok("addons") or fields["addons"].cloud_controller is not None:
@@ -57,7 +73,7 @@ def check_cloud_controller(reader: Reader, fields: dict[str, Any]) -> None:
             "needs a route per node in the Hetzner network, which the cloud controller makes",
             "set addons.cloudController to true, or use tunnel",
         )
-    if modes.node_ipam:
+    if modes.node_ipam and reader.ok("nodeIpam"):
         reader.add(
             "nodeIpam",
             "true",

@@ -9,7 +9,7 @@ from . import firewall_rules, versions
 from .addressing import AddressPlan
 from .config_access import read_access
 from .config_addons import read_addons
-from .config_cilium import check_cloud_controller, read_cilium
+from .config_cilium import check_cloud_controller, check_node_addresses, read_cilium
 from .config_firewall import outbound_warnings
 from .config_limits import check_limits, server_type_warnings
 from .config_locations import location_warnings, read_locations
@@ -47,6 +47,7 @@ def read(reader: Reader, stack: str) -> tuple[dict[str, Any], list[Problem]]:
     _image(reader, fields)
     read_access(reader, fields)
     read_addons(reader, fields)
+    check_node_addresses(reader, fields)
     check_cloud_controller(reader, fields)
     for key, name in (
         ("configPatches", "config_patches"),

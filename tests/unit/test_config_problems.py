@@ -634,6 +634,25 @@ BAD = [
     Bad({"nodeIpam": 1}, "nodeIpam", "1", "neither true nor false", "true or false"),
     Bad({"nodeIpam": True}, "nodeIpam", "true", "ExternalIP", "addons.cloudController"),
     Bad(
+        {"nodeIpam": True, "access": "private", "natGateway": "10.0.2.2"},
+        "nodeIpam",
+        "true",
+        "because access is private",
+        "services of type LoadBalancer",
+    ),
+    Bad(
+        {
+            "nodeIpam": True,
+            "workerAccess": "private",
+            "natGateway": "10.0.2.2",
+            "addons": {"cloudController": True},
+        },
+        "nodeIpam",
+        "true",
+        "because workerAccess is private and no node has an ExternalIP",
+        "services of type LoadBalancer",
+    ),
+    Bad(
         {"routingMode": "native", "networkCidr": "10.0.0.0/16"},
         "routingMode",
         "native",
