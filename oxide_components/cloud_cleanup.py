@@ -16,6 +16,7 @@ from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource
 from requests import RequestException
 
 from . import naming
+from .addon_values import ENCRYPTION_SECRET, PASSPHRASE_KEY
 from .dynamic_provider import LifecycleProvider, log_info, log_progress, log_warning
 from .errors import OxideError
 from .hetzner_api import client
@@ -23,6 +24,12 @@ from .urn import child_urn
 
 SERVICE_LABEL = "hcloud-ccm/service-uid"
 """Label of load balancers that the cloud controller has made (LabelServiceUID in internal/hcops of its source)."""
+
+SAVE_PASSPHRASE = (
+    f"kubectl -n kube-system get secret {ENCRYPTION_SECRET} "
+    f"-o jsonpath='{{.data.{PASSPHRASE_KEY}}}' | base64 -d"
+)
+"""Command that prints the passphrase of encrypted volumes."""
 
 DETACH_TIMEOUT = 60.0
 """Seconds that Hetzner may take to detach a volume from a server that has just been deleted."""
@@ -105,8 +112,15 @@ class CloudCleanupProvider(LifecycleProvider):
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
         """Tell what a destroy would clear."""
         try:
-            for line in plan(find(client(), props), delete_volumes=props["delete_volumes"]):
+            found = find(client(), props)
+            for line in plan(found, delete_volumes=props["delete_volumes"]):
                 log_info(props.get("urn"), line)
+            if found.volumes and _loses_passphrase(props):
+                log_warning(
+                    props.get("urn"),
+                    "a destroy takes the passphrase of encrypted volumes with it; without it nobody can open those that are kept. "
+                    f"Save it before: {SAVE_PASSPHRASE}",
+                )
         except (*_HETZNER_ERRORS, OxideError):
             # Refreshing must work whatever state the cloud is in.
             pass
@@ -130,6 +144,12 @@ class CloudCleanupProvider(LifecycleProvider):
             failures += _clear_volumes(hetzner, found.volumes, urn)
         elif found.volumes:
             log_warning(urn, _kept(found.volumes))
+            if _loses_passphrase(props):
+                log_warning(
+                    urn,
+                    "encrypted ones among them can be opened with the passphrase alone, which was in this stack's state: "
+                    "take it out of a backup of the state if you have not saved it",
+                )
         if failures:
             raise OxideError("; ".join(failures) + "; then run `pulumi destroy` again")
 
@@ -150,6 +170,7 @@ class CloudCleanup(Resource, module="oxide", name="CloudCleanup"):
         subnets: Sequence[str],
         pod_cidr: str,
         delete_volumes: bool,
+        encrypted_volumes: bool = False,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """
@@ -160,6 +181,7 @@ class CloudCleanup(Resource, module="oxide", name="CloudCleanup"):
             subnets: Ranges of the cluster's own subnets.
             pod_cidr: Range of pod addresses, to which routes may lead.
             delete_volumes: Delete volumes, too.
+            encrypted_volumes: Whether the cluster has a storage class of encrypted volumes, whose passphrase only its state knows.
         """
         properties = {
             "cluster_name": cluster_name,
@@ -167,6 +189,7 @@ class CloudCleanup(Resource, module="oxide", name="CloudCleanup"):
             "subnets": list(subnets),
             "pod_cidr": pod_cidr,
             "delete_volumes": delete_volumes,
+            "encrypted_volumes": encrypted_volumes,
             "urn": child_urn(name, "CloudCleanup", opts),
         }
         super().__init__(CloudCleanupProvider(), name, properties, opts)
@@ -182,6 +205,10 @@ def plan(found: CloudObjects, *, delete_volumes: bool) -> list[str]:
         ),
         *(f"volume {_volume(volume)} {fate}" for volume in found.volumes),
     ]
+
+
+def _loses_passphrase(props: Mapping[str, Any]) -> bool:
+    return bool(props.get("encrypted_volumes")) and not props["delete_volumes"]
 
 
 def _clear_balancers(balancers: Sequence[BoundLoadBalancer], urn: str | None) -> list[str]:

@@ -48,6 +48,8 @@ def cloud_cleanup(
             subnets=[str(config.control_subnet_cidr), str(config.worker_subnet_cidr)],
             pod_cidr=str(config.pod_cidr),
             delete_volumes=config.delete_volumes,
+            encrypted_volumes=config.addons.csi is not None
+            and config.addons.csi.encrypted_storage_class,
             opts=opts,
         )
     ]

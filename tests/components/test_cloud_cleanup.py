@@ -118,6 +118,25 @@ def test_nothing_of_a_living_cluster_is_touched(cloud: Cloud, said: list[str]) -
     assert cloud.deleted == []
 
 
+def test_the_passphrase_of_kept_volumes_is_to_be_saved_before_it_goes(
+    cloud: Cloud, said: list[str]
+) -> None:
+    encrypted = {**PROPS, "encrypted_volumes": True}
+    CloudCleanupProvider().read("demo", encrypted)
+    assert (
+        "get secret hcloud-csi-encryption -o jsonpath='{.data.encryption-passphrase}'" in said[-1]
+    )
+
+    said.clear()
+    destroy(encrypted_volumes=True)
+    assert "take it out of a backup of the state" in said[-1]
+
+    said.clear()
+    CloudCleanupProvider().read("demo", {**encrypted, "delete_volumes": True})
+    destroy(encrypted_volumes=True, delete_volumes=True)
+    assert not [line for line in said if "passphrase" in line]
+
+
 def test_a_protected_object_is_named_with_the_way_out_and_the_others_go(
     cloud: Cloud, said: list[str]
 ) -> None:

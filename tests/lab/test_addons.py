@@ -194,6 +194,7 @@ def test_a_destroy_clears_load_balancers_and_keeps_volumes_unless_told_otherwise
     told = stack.ok("refresh", "--yes").text
     assert "will be deleted with the cluster" in told
     assert f"volume {volume.name} (12 GB) will be kept" in told
+    assert "a destroy takes the passphrase of encrypted volumes with it" in told
     if calamity == "dead":
         api.plan_fault(stack.lab, {"kind": "dead", "server": f"{name}-cp-1"})
 
