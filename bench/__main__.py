@@ -6,9 +6,12 @@ import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from . import upgrade
+from . import hundred, upgrade
 
-MEASUREMENTS: Mapping[str, Callable[[Path], str]] = {"upgrade": upgrade.measure}
+MEASUREMENTS: Mapping[str, Callable[[Path], str]] = {
+    "hundred": hundred.measure,
+    "upgrade": upgrade.measure,
+}
 
 
 def main(names: list[str]) -> int:

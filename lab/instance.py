@@ -107,6 +107,7 @@ class Lab:
                 *("--listen", f"127.0.0.1:{s.api_port}"),
                 *("--nodes", nodes_url),
                 *("--public-prefix", s.public_prefix),
+                *("--action-seconds", os.environ.get("LAB_ACTION_SECONDS", "0.2")),
                 *("--token", s.token),
             ],
             health=f"http://127.0.0.1:{s.api_port}/_lab/health",

@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import re
 import ssl
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,8 @@ CORDONED = "oxide/cordoned"
 """Annotation of a node that Oxide has cordoned. A node that is cordoned without it stays so, whatever is done to it."""
 
 _CHECKS_NAMED = 3
+_SYSTEM_NAME = re.compile(r"^Talos \((v[^)]+)\)$")
+"""How Talos names itself in Node objects."""
 
 
 class ApiUnavailableError(OxideError):
@@ -227,6 +230,12 @@ def internal_address(node: Mapping[str, Any]) -> str:
 def boot_id(node: Mapping[str, Any]) -> str:
     """Boot id that the kubelet of a Node object has reported; empty where it has not."""
     return str(node.get("status", {}).get("nodeInfo", {}).get("bootID", ""))
+
+
+def talos_version(node: Mapping[str, Any]) -> str | None:
+    """Talos version that the kubelet of a Node object has reported, such as v1.13.9; None where it has not."""
+    found = _SYSTEM_NAME.search(node.get("status", {}).get("nodeInfo", {}).get("osImage", ""))
+    return found[1] if found else None
 
 
 def node_not_ready_reason(node: dict[str, Any] | None) -> str | None:

@@ -1,7 +1,7 @@
 """One living node as the operator reaches it: its Talos API, through whichever control plane gets there."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import yaml
 
@@ -9,6 +9,7 @@ from .etcd import ControlPlane
 from .talosctl import Talosctl, TalosError
 
 _PROBE_TIMEOUT = 8.0
+_READ_TIMEOUT = 30.0
 _APPLY_TIMEOUT = 60.0
 _NEEDS_REBOOT = re.compile(r"can't be applied in immediate mode|requires a reboot")
 _TAG = re.compile(r"Tag:\s+(\S+)")
@@ -45,7 +46,7 @@ class Machine:
     def silent_reason(self) -> str | None:
         """None when the node answers, else why not."""
         try:
-            self._way()
+            self._ask("version")
         except TalosError as error:
             return str(error)
         return None
@@ -58,7 +59,7 @@ class Machine:
             TalosError: It does not answer.
         """
         # As YAML the resource is a document whose spec is the config's text.
-        answer = self.run("get", "machineconfig", "v1alpha1", "-o", "yaml")
+        answer = self._ask("get", "machineconfig", "v1alpha1", "-o", "yaml", timeout=_READ_TIMEOUT)
         try:
             return str(yaml.safe_load(answer)["spec"])
         except (yaml.YAMLError, KeyError, TypeError):
@@ -99,7 +100,7 @@ class Machine:
         Raises:
             TalosError: The node does not answer.
         """
-        return self.run("read", BOOT_ID).strip()
+        return self._ask("read", BOOT_ID).strip()
 
     def version(self) -> str:
         """
@@ -108,7 +109,7 @@ class Machine:
         Raises:
             TalosError: It does not answer.
         """
-        answer = self.run("version")
+        answer = self._ask("version")
         found = _TAG.search(answer.partition("Server:")[2])
         if found is None:
             raise TalosError(f"{self.name} has not answered with its version")
@@ -143,21 +144,26 @@ class Machine:
             *args, node=self._address, endpoint=self._way()["public_address"], timeout=timeout
         )
 
-    def _way(self) -> Mapping[str, str]:
+    def _way(self) -> ControlPlane:
         """The first control plane that gets a harmless call to the node."""
+        return self._through("version")[0]
+
+    def _ask(self, *args: str, timeout: float = _PROBE_TIMEOUT) -> str:
+        """What the node answers to a call that changes nothing."""
+        return self._through(*args, timeout=timeout)[1]
+
+    def _through(self, *args: str, timeout: float = _PROBE_TIMEOUT) -> tuple[ControlPlane, str]:
+        """The first control plane that gets a call to the node, and the answer; made through several, so it may change nothing."""
         error = TalosError(f"{self.name}: no control plane to go through")
         for way in self._ways:
             try:
-                self._talosctl.run(
-                    "version",
-                    node=self._address,
-                    endpoint=way["public_address"],
-                    timeout=_PROBE_TIMEOUT,
+                answer = self._talosctl.run(
+                    *args, node=self._address, endpoint=way["public_address"], timeout=timeout
                 )
             except TalosError as caught:
                 error = caught
             else:
-                return way
+                return way, answer
         raise error
 
 

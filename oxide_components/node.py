@@ -1,6 +1,5 @@
 """A node of the cluster, as opposed to the server it runs on: Ready, serving if it is a control plane, of the wanted server type."""
 
-import re
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypedDict
@@ -19,7 +18,7 @@ from pulumi.dynamic import (
 from . import etcd, hetzner_api, naming, server_type, talos_upgrade
 from .dynamic_provider import LifecycleProvider, log_info, log_warning, wait_until
 from .errors import OxideError
-from .kubernetes_api import CORDONED, KubernetesApi
+from .kubernetes_api import CORDONED, KubernetesApi, talos_version
 from .node_info import NodeInfo
 from .object_storage import Bucket
 from .recorded_failure import record_failure
@@ -37,9 +36,6 @@ BOOT_PATIENCE = 60.0
 
 JOIN_PATIENCE = 180.0
 """Seconds that a member may be without a name: etcd knows it, and it is yet to start. After that nobody is going to start it."""
-
-_SYSTEM_NAME = re.compile(r"^Talos \((v[^)]+)\)$")
-"""How Talos names itself in Node objects."""
 
 _PENDING = "pending"
 """Recorded for a node that is not yet what it is meant to be."""
@@ -160,10 +156,8 @@ def _shown(props: Mapping[str, Any]) -> dict[str, Any]:
     try:
         node = KubernetesApi(props["kubeconfig"], timeout=5).node(props["node_name"]) or {}
         shown: dict[str, Any] = {}
-        if found := _SYSTEM_NAME.search(
-            node.get("status", {}).get("nodeInfo", {}).get("osImage", "")
-        ):
-            shown["talos_version"] = found[1]
+        if version := talos_version(node):
+            shown["talos_version"] = version
         if CORDONED in (node.get("metadata", {}).get("annotations") or {}):
             shown[_PENDING] = True
     except Exception:
@@ -198,7 +192,7 @@ def _made_so(props: dict[str, Any], *, olds: dict[str, Any]) -> dict[str, Any]:
                 _clear_stale_member(here, props)
             if is_new:
                 # Until the new server reports, the Node object shows how its predecessor was.
-                here.wait_booted("")
+                here.wait_first_boot()
             upgraded = _upgraded(here, props, olds, is_new=is_new)
             here.finish()
     except OxideError as error:

@@ -17,7 +17,7 @@ from .machine import Machine
 from .node_info import NodeInfo
 from .recorded_failure import record_failure
 from .rollout import Rollout, Site, failure, is_skipped, node_properties, site
-from .talosctl import Talosctl
+from .talosctl import Talosctl, TalosError
 from .urn import child_urn
 
 SETTLE = 2.0
@@ -142,8 +142,7 @@ def _made_so(props: dict[str, Any], olds: Mapping[str, Any] | None = None) -> di
 
 
 def _apply(here: Site, config: str, olds: Mapping[str, Any]) -> None:
-    here.wait_answer()
-    live = here.machine.config()
+    live = _live(here)
     wanted = with_versions_of(live, config)
     keys = changed_keys(live, wanted)
     # After an unfinished change, the next boot may still bring what has been staged: only another config takes that back.
@@ -168,6 +167,15 @@ def _apply(here: Site, config: str, olds: Mapping[str, Any]) -> None:
     if any(key.startswith(_OF_THE_KUBELET) for key in keys):
         here.wait_kubelet()
     here.finish()
+
+
+def _live(here: Site) -> str:
+    try:
+        return here.machine.config()
+    except TalosError:
+        # It may be restarting, which is worth a wait.
+        here.wait_answer()
+        return here.machine.config()
 
 
 def _applied(here: Site, config: str) -> bool:

@@ -13,7 +13,8 @@ from .cordon import cordon, empty, is_taken_out, put_back
 from .dynamic_provider import cluster_lock, log_progress, wait_until
 from .errors import OxideError
 from .gate import Gate
-from .kubernetes_api import ApiUnavailableError, KubernetesApi
+from .kubernetes_api import ApiUnavailableError, KubernetesApi, talos_version
+from .kubernetes_api import boot_id as reported_boot_id
 from .machine import Machine
 from .node_info import NodeInfo
 from .object_storage import Bucket
@@ -28,6 +29,9 @@ ANSWER_TIMEOUT = 60.0
 
 
 _one_at_a_time = threading.Lock()
+
+_well: dict[tuple[str, str], str] = {}
+"""Boot id of each node, by name and server, that this process has found well. One run is one process."""
 
 
 class Rollout(TypedDict):
@@ -126,6 +130,7 @@ class Site:
         self.is_new = False
         self.has_failed = False
         self._boot_id: str | None = None
+        """What the node's kubelet has to report before it counts as well."""
 
     @property
     def timeout(self) -> float:
@@ -136,6 +141,10 @@ class Site:
     def is_control_plane(self) -> bool:
         """Whether the node is a control plane."""
         return bool(self.props["role"] == naming.ROLE_CONTROL_PLANE)
+
+    @property
+    def _identity(self) -> tuple[str, str]:
+        return self.name, str(self.props["server_id"])
 
     @property
     def _load_balancer(self) -> str:
@@ -217,6 +226,29 @@ class Site:
         except OxideError as error:
             raise OxideError(f"{error}. {self._way_out}") from None
 
+    def wait_first_boot(self) -> None:
+        """
+        Wait until a new server has booted.
+
+        Raises:
+            OxideError: It does not in time.
+        """
+        if self._boot_id is None:
+            self.wait_booted("")
+
+    def reported_version(self) -> str | None:
+        """Talos version as the node's kubelet reports it from the boot that is known to run; None where there is no such report."""
+        node = self._report_of(self._boot_id) if self._boot_id else None
+        return None if node is None else talos_version(node)
+
+    def _report_of(self, boot: str) -> dict[str, Any] | None:
+        """The Node object, if it shows this boot."""
+        try:
+            node = self.api.node(self.name)
+        except ApiUnavailableError:
+            return None
+        return node if node is not None and reported_boot_id(node) == boot else None
+
     def put_back(self) -> None:
         """Let the node take pods again, if Oxide has cordoned it, and a control plane requests."""
         self.join_load_balancer()
@@ -266,21 +298,36 @@ class Site:
         Raises:
             OxideError: It is not well in time.
         """
+        known = _well.get(self._identity)
+        if self._boot_id is None and known and self._report_of(known):
+            # Found so a moment ago, and nothing has restarted it since.
+            self._boot_id = known
         if self._boot_id is None:
             # An earlier run may have restarted it, and the Node object still shows how it was before.
             self.wait_booted("")
         self.gate.after(self.name, self.timeout, self._boot_id)
         self.put_back()
+        _well[self._identity] = self._boot_id
 
     def answers_within(self, seconds: float) -> bool:
         """Whether the node answers in that time."""
         end = time.monotonic() + seconds
-        while (reason := self.machine.silent_reason()) is not None:
+        while (reason := self._silent_reason()) is not None:
             if time.monotonic() >= end:
                 return False
             self.say(f"does not answer: {reason}")
             time.sleep(1)
         return True
+
+    def _silent_reason(self) -> str | None:
+        if not self.is_new:
+            return self.machine.silent_reason()
+        try:
+            # Of a new server this is needed anyway.
+            self._boot_id = self.machine.boot_id()
+        except TalosError as error:
+            return str(error)
+        return None
 
     def wait_answer(self) -> None:
         """

@@ -23,8 +23,10 @@ def ensure(here: Site, version: str, schematic: str | None) -> None:
     Raises:
         OxideError: The node keeps its version, or has not come back.
     """
-    here.wait_answer()
-    running = here.machine.version()
+    running = here.reported_version()
+    if running is None:
+        here.wait_answer()
+        running = here.machine.version()
     if running == version and (schematic is None or schematic == _schematic(here)):
         return
     if problem := talosctl_problem(here.talosctl.client_version(), version):

@@ -178,12 +178,16 @@ class FakeCluster:
         """Bring a node up with what was installed and staged."""
         self.alive[self.addresses[name]] = name
         self.boots[name] += 1
+        self.nodes[name]["status"]["nodeInfo"].setdefault(
+            "osImage", f"Talos ({self.versions[name]})"
+        )
         installed = self.installed.pop(name, self.versions[name])
         if name not in self.falls_back:
             self.versions[name] = installed
         self.configs[name] = self.staged.pop(name, self.configs[name])
         report = self.nodes[name]["status"]["nodeInfo"]
-        self.clock.after(10, lambda: report.update(bootID=f"boot-{self.boots[name]}"))
+        shown = {"bootID": f"boot-{self.boots[name]}", "osImage": f"Talos ({self.versions[name]})"}
+        self.clock.after(10, lambda: report.update(shown))
 
     def _apply(self, name: str, flags: Mapping[str, str]) -> str:
         config = self._files[flags["file"]]
@@ -218,7 +222,11 @@ class FakeCluster:
         if self.api_down:
             raise ApiUnavailableError("https://192.0.2.1:6443: timed out")
         found = self.nodes.get(name)
-        return None if found is None else json.loads(json.dumps(found))
+        if found is None:
+            return None
+        shown: dict[str, Any] = json.loads(json.dumps(found))
+        shown["status"]["nodeInfo"].setdefault("osImage", f"Talos ({self.versions[name]})")
+        return shown
 
     def pod(self, namespace: str, name: str) -> dict[str, Any] | None:
         assert namespace == "kube-system"

@@ -38,6 +38,8 @@ class Living:
         for module in (rollout, node_config, node):
             monkeypatch.setattr(module, "KubernetesApi", self._kubernetes_api)
         monkeypatch.setattr(dynamic_provider, "_log", self._log)
+        # A run is a process of its own.
+        monkeypatch.setattr(rollout, "_well", {})
         for module in (node, node_config):
             monkeypatch.setattr(module, "record_failure", self._record)
 

@@ -72,6 +72,25 @@ def test_a_new_node_that_is_well_is_only_looked_at(living: Living, server: FakeS
     assert living.cluster.done == []
 
 
+def test_a_new_worker_that_is_well_is_asked_once(living: Living, server: FakeServer) -> None:
+    NodeProvider().create(living.props("demo-worker-1"))
+
+    # A hundred nodes are made one after another: every call counts.
+    assert living.cluster.calls == ["read /proc/sys/kernel/random/boot_id demo-worker-1"]
+
+
+def test_what_a_node_reported_before_its_boot_is_not_taken_for_its_version(
+    living: Living, server: FakeServer
+) -> None:
+    living.cluster.versions["demo-worker-1"] = "v1.13.8"
+    info = living.cluster.nodes["demo-worker-1"]["status"]["nodeInfo"]
+    info |= {"bootID": "boot-0", "osImage": "Talos (v1.13.9)"}
+
+    NodeProvider().create(living.props("demo-worker-1"))
+
+    assert "upgrade demo-worker-1 v1.13.9" in living.cluster.done
+
+
 def test_a_node_that_boots_slowly_is_waited_for(living: Living, server: FakeServer) -> None:
     address = living.cluster.addresses["demo-worker-1"]
     del living.cluster.alive[address]

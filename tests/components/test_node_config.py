@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from oxide_components.errors import OxideError
+from oxide_components.node import NodeProvider
 from oxide_components.node_config import NodeConfigProvider
 
 from .living import LABELS, NEEDS_REBOOT, SECRETS, Living, config, config_of, update
@@ -111,6 +112,27 @@ def test_a_new_node_is_only_checked(living: Living) -> None:
     assert created.id == "demo-cp-2"
     assert (created.outs or {})["pending"] is False
     assert living.cluster.done == []
+
+
+def test_a_worker_that_this_run_has_found_well_is_asked_for_its_config_only(
+    living: Living,
+) -> None:
+    NodeProvider().create(living.props("demo-worker-1"))
+    living.cluster.calls.clear()
+
+    NodeConfigProvider().create(living.props("demo-worker-1"))
+
+    assert living.cluster.calls == ["get machineconfig v1alpha1 -o yaml demo-worker-1"]
+
+
+def test_a_worker_that_has_restarted_since_is_asked_again(living: Living) -> None:
+    NodeProvider().create(living.props("demo-worker-1"))
+    living.cluster.boots["demo-worker-1"] = 2
+    living.cluster.nodes["demo-worker-1"]["status"]["nodeInfo"]["bootID"] = "boot-2"
+
+    created = NodeConfigProvider().create(living.props("demo-worker-1"))
+
+    assert (created.outs or {})["pending"] is False
 
 
 def test_what_talos_takes_at_once_is_applied_without_a_drain(living: Living) -> None:

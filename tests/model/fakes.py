@@ -16,6 +16,7 @@ from oxide_components import (
     hetzner_api,
     recorded_failure,
     recover,
+    rollout,
 )
 from oxide_components.kubernetes_api import KubernetesApi
 from oxide_components.talosctl import Talosctl
@@ -66,6 +67,8 @@ def in_place(world: World, failures: list[tuple[str, dict[str, Any], str]]) -> I
             if id(value) in instead:
                 put(module, name, instead[id(value)])
     put(dynamic_provider, "_log", lambda *_args, **_options: None)
+    # A run is a process of its own.
+    put(rollout, "_well", {})
     try:
         yield
     finally:
