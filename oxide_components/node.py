@@ -15,7 +15,7 @@ from pulumi.dynamic import (
     UpdateResult,
 )
 
-from . import etcd, hetzner_api, naming, server_type, talos_upgrade
+from . import etcd, fleet, hetzner_api, naming, server_type, talos_upgrade
 from .dynamic_provider import LifecycleProvider, log_info, log_warning, wait_until
 from .errors import OxideError
 from .kubernetes_api import CORDONED, KubernetesApi, talos_version
@@ -171,6 +171,8 @@ def _made_so(props: dict[str, Any], *, olds: dict[str, Any]) -> dict[str, Any]:
     kept = {} if is_new else {key: olds[key] for key in _REACHED if key in olds}
     if is_skipped(props):
         return {**props, **kept, _PENDING: True}
+    if not olds and fleet.is_well_newcomer(props):
+        return {**props, _PENDING: False}
     has_failed = bool(olds.get(_PENDING)) and not is_new
     try:
         with site(props) as here:

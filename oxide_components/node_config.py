@@ -7,7 +7,7 @@ from typing import Any
 import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, UpdateResult
 
-from . import naming, taints
+from . import fleet, naming, taints
 from .component_images import with_versions_of
 from .config_changes import changed_keys, reboot_keys, summary
 from .dynamic_provider import LifecycleProvider, log_info
@@ -130,6 +130,8 @@ def _etcd_keys(keys: Sequence[str], props: Mapping[str, Any]) -> list[str]:
 def _made_so(props: dict[str, Any], olds: Mapping[str, Any] | None = None) -> dict[str, Any]:
     if is_skipped(props):
         return {**props, _PENDING: True}
+    if olds is None and fleet.has_config(props):
+        return {**props, _PENDING: False}
     try:
         with site(props) as here:
             here.has_failed = bool((olds or {}).get(_PENDING))

@@ -8,7 +8,7 @@ from typing import Any, NotRequired, TypedDict
 
 import pulumi
 
-from . import hetzner_api, load_balancer_targets, naming
+from . import fleet, hetzner_api, load_balancer_targets, naming
 from .cordon import cordon, empty, is_taken_out, put_back
 from .dynamic_provider import cluster_lock, log_progress, wait_until
 from .errors import OxideError
@@ -29,9 +29,6 @@ ANSWER_TIMEOUT = 60.0
 
 
 _one_at_a_time = threading.Lock()
-
-_well: dict[tuple[str, str], str] = {}
-"""Boot id of each node, by name and server, that this process has found well. One run is one process."""
 
 
 class Rollout(TypedDict):
@@ -141,10 +138,6 @@ class Site:
     def is_control_plane(self) -> bool:
         """Whether the node is a control plane."""
         return bool(self.props["role"] == naming.ROLE_CONTROL_PLANE)
-
-    @property
-    def _identity(self) -> tuple[str, str]:
-        return self.name, str(self.props["server_id"])
 
     @property
     def _load_balancer(self) -> str:
@@ -298,7 +291,7 @@ class Site:
         Raises:
             OxideError: It is not well in time.
         """
-        known = _well.get(self._identity)
+        known = fleet.well_boot(self.props)
         if self._boot_id is None and known and self._report_of(known):
             # Found so a moment ago, and nothing has restarted it since.
             self._boot_id = known
@@ -307,7 +300,8 @@ class Site:
             self.wait_booted("")
         self.gate.after(self.name, self.timeout, self._boot_id)
         self.put_back()
-        _well[self._identity] = self._boot_id
+        if self._boot_id is not None:
+            fleet.found_well(self.props, self._boot_id)
 
     def answers_within(self, seconds: float) -> bool:
         """Whether the node answers in that time."""

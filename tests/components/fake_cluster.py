@@ -67,6 +67,8 @@ class FakeCluster:
         self.conflicts = 0
         self.keeps_cordons = False
         self.calls: list[str] = []
+        self.lists = 0
+        """How often Node objects were listed."""
         self.during: dict[str, Callable[[], None]] = {}
         """What happens right before a call, by the call's first words."""
         self.client = "v1.13.9"
@@ -82,6 +84,8 @@ class FakeCluster:
         pass
 
     def run(self, *args: str, node: str, endpoint: str, timeout: float = 30) -> str:
+        if "," in node:
+            return "".join(self.run(*args, node=one, endpoint=endpoint) for one in node.split(","))
         words = [arg for arg in args if not arg.startswith("--")]
         via = address_of(int(endpoint.rsplit(".", 1)[1]))
         if via not in self.alive or node not in self.alive:
@@ -93,6 +97,8 @@ class FakeCluster:
         match words:
             case ["get", "machineconfig", "v1alpha1", "-o", "yaml"]:
                 return yaml.safe_dump({"node": node, "spec": self.configs[name]})
+            case ["get", "machineconfig", "v1alpha1", "-o", "json"]:
+                return json.dumps({"node": node, "spec": self.configs[name]}, indent=4) + "\n"
             case ["get", "staticpods", "-o", "yaml"]:
                 return yaml.safe_dump_all(_static_pod(name) for name in _STATIC_PODS)
             case ["get", "extensions", "-o", "yaml"]:
@@ -221,10 +227,10 @@ class FakeCluster:
     def node(self, name: str) -> dict[str, Any] | None:
         if self.api_down:
             raise ApiUnavailableError("https://192.0.2.1:6443: timed out")
-        found = self.nodes.get(name)
-        if found is None:
-            return None
-        shown: dict[str, Any] = json.loads(json.dumps(found))
+        return self._shown(name) if name in self.nodes else None
+
+    def _shown(self, name: str) -> dict[str, Any]:
+        shown: dict[str, Any] = json.loads(json.dumps(self.nodes[name]))
         shown["status"]["nodeInfo"].setdefault("osImage", f"Talos ({self.versions[name]})")
         return shown
 
@@ -265,9 +271,10 @@ class FakeCluster:
         name = path.rpartition("%3D")[2]
         if path.startswith("/api/v1/nodes"):
             of_pool = name if "labelSelector=oxide/pool%3D" in path else None
+            self.lists += 1
             return [
-                node
-                for node in self.nodes.values()
+                self._shown(name)
+                for name, node in self.nodes.items()
                 if of_pool is None or node["metadata"]["labels"]["oxide/pool"] == of_pool
             ]
         pod = {"metadata": {"name": f"pod-on-{name}", "namespace": "default"}}

@@ -23,6 +23,8 @@ class FakeServer:
         self.shuts_down = True
         self.refusal: Exception | None = None
         self.starts_after_change = False
+        self.all: list[SimpleNamespace] = []
+        """What a list of the cluster's servers shows."""
 
     @property
     def servers(self) -> "FakeServer":
@@ -33,6 +35,11 @@ class FakeServer:
         assert server_id == 11
         self._cluster.done.append("look up")
         return self
+
+    def get_all(self, *, label_selector: str) -> list[SimpleNamespace]:
+        assert label_selector == "cluster=demo"
+        self._cluster.done.append("list servers")
+        return self.all
 
     def reload(self) -> None:
         pass

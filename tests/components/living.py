@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from oxide_components import dynamic_provider, node, node_config, rollout
+from oxide_components import dynamic_provider, fleet, node, node_config, rollout
 from oxide_components.dynamic_provider import LifecycleProvider
 from oxide_components.node_config import NodeConfigProvider
 
@@ -33,13 +33,13 @@ class Living:
         monkeypatch.setattr("tempfile.tempdir", str(directory))
         monkeypatch.setattr("time.sleep", self.cluster.clock.sleep)
         monkeypatch.setattr("time.monotonic", lambda: self.cluster.clock.now)
-        for module in (rollout, node_config):
+        for module in (fleet, rollout, node_config):
             monkeypatch.setattr(module, "Talosctl", self._talosctl)
-        for module in (rollout, node_config, node):
+        for module in (fleet, rollout, node_config, node):
             monkeypatch.setattr(module, "KubernetesApi", self._kubernetes_api)
         monkeypatch.setattr(dynamic_provider, "_log", self._log)
         # A run is a process of its own.
-        monkeypatch.setattr(rollout, "_well", {})
+        fleet._clusters.clear()
         for module in (node, node_config):
             monkeypatch.setattr(module, "record_failure", self._record)
 

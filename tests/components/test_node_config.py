@@ -122,7 +122,7 @@ def test_a_worker_that_this_run_has_found_well_is_asked_for_its_config_only(
 
     NodeConfigProvider().create(living.props("demo-worker-1"))
 
-    assert living.cluster.calls == ["get machineconfig v1alpha1 -o yaml demo-worker-1"]
+    assert living.cluster.calls == ["get machineconfig v1alpha1 -o json demo-worker-1"]
 
 
 def test_a_worker_that_has_restarted_since_is_asked_again(living: Living) -> None:

@@ -137,6 +137,7 @@ class Cloud:
             placement_group=inputs["placementGroupId"],
             user_data=inputs["userData"],
             config=inputs["userData"],
+            made_at=world.now,
             up_at=world.now + world.random.randint(20, 90),
         )
         world.servers[id_] = server
@@ -197,7 +198,7 @@ class _Servers:
 
     def get_all(self, *, name: str | None = None, label_selector: str) -> list[SimpleNamespace]:
         return [
-            SimpleNamespace(id=int(server.id), name=server.name)
+            SimpleNamespace(id=int(server.id), name=server.name, created=server.created)
             for server in self._world.servers.values()
             if name in (None, server.name) and labels_match(server.labels, label_selector)
         ]

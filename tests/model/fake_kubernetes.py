@@ -9,7 +9,7 @@ from oxide_components.kubeconfig import credentials
 from oxide_components.kubernetes_api import KubernetesApi
 
 from .machine_config_text import kubelet_version
-from .things import Node
+from .things import Node, moment
 from .world import MARK, STATIC_PODS, World, labels_match
 
 _DRAIN_SECONDS = 15
@@ -156,6 +156,7 @@ class FakeKubernetesApi(KubernetesApi):
                 "name": node.name,
                 "labels": dict(node.labels),
                 "annotations": dict(node.annotations),
+                "creationTimestamp": moment(node.made_at).strftime("%Y-%m-%dT%H:%M:%SZ"),
             },
             "spec": {
                 "taints": list(node.taints),
@@ -166,6 +167,10 @@ class FakeKubernetesApi(KubernetesApi):
                     {"type": "Ready", "status": "True" if ready else "Unknown", "message": "silent"}
                 ],
                 "addresses": [{"type": "InternalIP", "address": node.address}],
-                "nodeInfo": {"bootID": node.boot_id, "kubeletVersion": node.kubelet},
+                "nodeInfo": {
+                    "bootID": node.boot_id,
+                    "kubeletVersion": node.kubelet,
+                    "osImage": f"Talos ({node.talos})",
+                },
             },
         }

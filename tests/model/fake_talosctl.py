@@ -1,6 +1,7 @@
 """talosctl on the model's world."""
 
 import contextlib
+import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import Self
 
@@ -48,6 +49,11 @@ class FakeTalosctl:
         progress: Callable[[str], None] | None = None,
     ) -> str:
         """One command on one node through one control plane."""
+        if "," in node:
+            return "".join(
+                self.run(*args, node=one, endpoint=endpoint, timeout=timeout)
+                for one in node.split(",")
+            )
         world = self._world
         world.call()
         words = [arg for arg in args if not arg.startswith("-") or arg == "-"]
@@ -113,6 +119,8 @@ class FakeTalosctl:
         return ""
 
     def _get(self, server: Server, words: Sequence[str], _flags: dict[str, str]) -> str:
+        if words == ["machineconfig", "v1alpha1", "json"]:
+            return json.dumps({"node": server.private, "spec": server.config}) + "\n"
         if words[0] == "machineconfig":
             return yaml.safe_dump({"metadata": {"id": "v1alpha1"}, "spec": server.config})
         if words[0] == "extensions":

@@ -1,6 +1,10 @@
 """What the model's world consists of."""
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
+"""When the model's clock starts."""
 
 FIRST_TALOS = "v1.13.7"
 """What the snapshot holds that servers are made from."""
@@ -19,6 +23,7 @@ class Server:
     placement_group: float
     user_data: str
     config: str | None
+    made_at: float
     up_at: float
     on: bool = True
     dead: bool = False
@@ -30,6 +35,11 @@ class Server:
     talos: str = FIRST_TALOS
     staged: str | None = None
     waits_to_serve: float | None = None
+
+    @property
+    def created(self) -> datetime:
+        """When Hetzner has made it."""
+        return moment(self.made_at)
 
     @property
     def boot_id(self) -> str:
@@ -59,6 +69,7 @@ class Node:
 
     name: str
     address: str
+    made_at: float
     labels: dict[str, str] = field(default_factory=dict)
     taints: list[dict[str, str]] = field(default_factory=list)
     annotations: dict[str, str] = field(default_factory=dict)
@@ -66,9 +77,15 @@ class Node:
     cordoned: bool = False
     boot_id: str = ""
     kubelet: str = ""
+    talos: str = ""
     ready_at: float = 0.0
     last_sign: float = 0.0
     pods: dict[str, float | None] = field(default_factory=dict)
+
+
+def moment(seconds: float) -> datetime:
+    """A time of the model's clock; APIs leave fractions of a second out."""
+    return BEGIN + timedelta(seconds=int(seconds))
 
 
 def _machine_type(config: str) -> str:

@@ -285,12 +285,13 @@ class World:
         server.registered = True
         node = self.nodes.get(server.name)
         if node is None:
-            node = Node(name=server.name, address=server.private)
+            node = Node(name=server.name, address=server.private, made_at=self.now)
             node.taints = _taints(server.config or "")
             self.nodes[server.name] = node
         node.address = server.private
         node.boot_id = server.boot_id
         node.kubelet = kubelet_version(server.config or "")
+        node.talos = server.talos
         node.ready_at = self.now + KUBELET_SECONDS
         node.last_sign = self.now
         self.apply_labels(server)
