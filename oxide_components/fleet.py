@@ -23,6 +23,7 @@ from .kubernetes_api import (
     node_not_ready_reason,
     talos_version,
 )
+from .packed import unpack
 from .talosctl import Talosctl
 
 FRESH = 10.0
@@ -92,7 +93,7 @@ def has_config(props: Mapping[str, Any]) -> bool:
         if node is None or boot_id(node) != boot:
             return False
         config = _configs(props).get(props["private_address"])
-    return config is not None and config == props["machine_configuration"]
+    return config is not None and config == unpack(props["machine_configuration"])
 
 
 def _cluster(props: Mapping[str, Any]) -> _Cluster:

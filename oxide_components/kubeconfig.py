@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import yaml
 
 from .errors import OxideError
+from .packed import unpack
 
 API_PORT = 6443
 """Port of the Kubernetes API on every control plane."""
@@ -86,7 +87,7 @@ def credentials(kubeconfig: str) -> Credentials:
         OxideError: The text is no kubeconfig with an embedded client certificate.
     """
     try:
-        parsed = yaml.safe_load(kubeconfig)
+        parsed = yaml.safe_load(unpack(kubeconfig))
         user = parsed["users"][0]["user"]
         servers = dict.fromkeys(entry["cluster"]["server"] for entry in parsed["clusters"])
         return Credentials(

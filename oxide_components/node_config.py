@@ -15,8 +15,9 @@ from .errors import OxideError
 from .kubernetes_api import CORDONED, KubernetesApi
 from .machine import Machine
 from .node_info import NodeInfo
+from .packed import unpack
 from .recorded_failure import record_failure
-from .rollout import Rollout, Site, failure, is_skipped, node_properties, site
+from .rollout import Rollout, Site, failure, is_skipped, node_properties, packed_secret, site
 from .talosctl import Talosctl, TalosError
 from .urn import child_urn
 
@@ -95,7 +96,7 @@ class NodeConfig(Resource, module="oxide", name="NodeConfig"):
     ) -> None:
         properties = {
             **node_properties(node, rollout),
-            "machine_configuration": node["machine_configuration"],
+            "machine_configuration": packed_secret(node["machine_configuration"]),
             "urn": child_urn(name, "NodeConfig", opts),
         }
         super().__init__(NodeConfigProvider(), name, properties, opts)
@@ -109,6 +110,7 @@ def _difference(olds: Mapping[str, Any], news: Mapping[str, Any]) -> tuple[list[
         return [], "its config depends on what this run makes first" if isinstance(
             before, str
         ) else ""
+    before, after = unpack(before), unpack(after)
     if before == after:
         # The common case of every preview, and reading configs is slow.
         return [], ""
@@ -135,7 +137,7 @@ def _made_so(props: dict[str, Any], olds: Mapping[str, Any] | None = None) -> di
     try:
         with site(props) as here:
             here.has_failed = bool((olds or {}).get(_PENDING))
-            _apply(here, props["machine_configuration"], olds or {})
+            _apply(here, unpack(props["machine_configuration"]), olds or {})
     except OxideError as error:
         # The node may run with half of it: taking the setting back has to bring it back, too.
         record_failure(props["node_name"], {**props, _PENDING: True}, failure(error))
@@ -155,7 +157,7 @@ def _apply(here: Site, config: str, olds: Mapping[str, Any]) -> None:
     here.say(f"applying {summary(keys) or 'its config'}")
     if not here.is_control_plane:
         # First, because afterwards the node's config no longer tells which taints were ours.
-        recorded = olds.get("machine_configuration", live)
+        recorded = unpack(olds.get("machine_configuration", live))
         taints.replace(here.api, here.name, before=[live, recorded], after=wanted)
     if any(key.startswith(_OF_THE_API_SERVER) for key in keys):
         here.leave_load_balancer()
@@ -199,7 +201,8 @@ def _has_drifted(props: Mapping[str, Any]) -> bool:
             live = Machine(
                 talosctl, props["node_name"], props["private_address"], props["control_planes"]
             ).config()
-        return bool(changed_keys(live, with_versions_of(live, props["machine_configuration"])))
+        wanted = unpack(props["machine_configuration"])
+        return bool(changed_keys(live, with_versions_of(live, wanted)))
     except Exception:
         # Refreshing must work whatever state the cluster is in.
         return False

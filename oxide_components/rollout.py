@@ -18,6 +18,7 @@ from .kubernetes_api import boot_id as reported_boot_id
 from .machine import Machine
 from .node_info import NodeInfo
 from .object_storage import Bucket
+from .packed import pack
 from .roster import RosterControlPlane
 from .talosctl import Talosctl, TalosError
 
@@ -58,6 +59,11 @@ class Rollout(TypedDict):
     """Where that snapshot is uploaded (secret). Default: nowhere."""
 
 
+def packed_secret(text: pulumi.Input[str]) -> pulumi.Output[str]:
+    """A text that every node's resources record (secret)."""
+    return pulumi.Output.secret(text).apply(pack)
+
+
 def node_properties(node: NodeInfo, rollout: Rollout) -> dict[str, Any]:
     """Inputs of a resource that changes this node."""
     return {
@@ -70,8 +76,8 @@ def node_properties(node: NodeInfo, rollout: Rollout) -> dict[str, Any]:
         "public_address": node["address"],
         "cluster_name": rollout["cluster_name"],
         "control_planes": [dict(one) for one in rollout["control_planes"]],
-        "kubeconfig": pulumi.Output.secret(rollout["kubeconfig"]),
-        "talosconfig": pulumi.Output.secret(rollout["talosconfig"]),
+        "kubeconfig": packed_secret(rollout["kubeconfig"]),
+        "talosconfig": packed_secret(rollout["talosconfig"]),
         "drain_timeout": rollout["drain_timeout"],
         "max_unavailable": rollout["max_unavailable"],
         "node_timeout": rollout["node_timeout"],

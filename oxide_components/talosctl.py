@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from .errors import OxideError
+from .packed import unpack
 
 _running: set[subprocess.Popen[str]] = set()
 _running_lock = threading.Lock()
@@ -36,7 +37,7 @@ class Talosctl:
     One set of Talos credentials, ready to use inside a `with` block.
 
     Args:
-        talosconfig: Text of the talosconfig.
+        talosconfig: Text of the talosconfig, packed or not.
 
     Raises:
         OxideError: No talosctl on PATH.
@@ -50,7 +51,7 @@ class Talosctl:
                 "(https://www.talos.dev/latest/talos-guides/install/talosctl/) and run `pulumi up` again"
             )
         self._executable = executable
-        self._talosconfig = talosconfig
+        self._talosconfig = unpack(talosconfig)
         self._directory: tempfile.TemporaryDirectory[str] | None = None
 
     def __enter__(self) -> Self:
