@@ -81,6 +81,8 @@ def _stack(lab: Lab, directory: Path, name: str, nodes: int) -> Stack:
         controlPlanes=str(_CONTROL_PLANES),
         workers=str(nodes - _CONTROL_PLANES),
         podCidr="10.0.128.0/17",
+        # With one at a time, an upgrade of so many would take half a day.
+        maxUnavailable="3",
     )
 
 

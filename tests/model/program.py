@@ -19,6 +19,7 @@ from pulumi.runtime import mocks
 
 from oxide_components.cluster import create_cluster
 from oxide_components.config import ClusterConfig
+from oxide_components.packed import pack, unpack
 from tests.components import recording
 
 from .machine_config_text import generated
@@ -65,6 +66,8 @@ def forget() -> None:
 def filled(value: Any, known: Callable[[str], Any]) -> Any:
     """`value` with its tokens replaced by what `known` says about `<resource>.<output>`; None leaves a token."""
     if isinstance(value, str):
+        if (text := unpack(value)) != value:
+            return pack(filled(text, known))
         if (whole := _TOKEN.fullmatch(value)) is not None:
             said = known(whole.group(1))
             return value if said is None else said
@@ -84,7 +87,7 @@ def filled(value: Any, known: Callable[[str], Any]) -> Any:
 def is_known(value: Any) -> bool:
     """Whether no token is left in a value."""
     if isinstance(value, str):
-        return _TOKEN.search(value) is None
+        return _TOKEN.search(unpack(value)) is None
     if isinstance(value, dict):
         return all(map(is_known, value.values()))
     if isinstance(value, list):
