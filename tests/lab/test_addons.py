@@ -1,10 +1,7 @@
 """Add-ons on the lab: Kubernetes' own cloud controllers make load balancers, claims get volumes, a destroy clears what they made."""
 
 import base64
-import json
-import time
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 from hcloud.load_balancer_types import LoadBalancerType
@@ -12,38 +9,17 @@ from hcloud.locations import Location
 
 from lab import api
 
+from .addons import (
+    ALL,
+    deploy_web,
+    objects,
+    pod_routes,
+    signed_kubelets,
+    switch_on,
+    until,
+    wanted_pod_routes,
+)
 from .stacks import TRACEBACK, Stack
-
-ALL: dict[str, Any] = {
-    "cloudController": {"chart": "./lab/charts/hcloud-cloud-controller-manager"},
-    "csi": {"chart": "./lab/charts/hcloud-csi", "encryptedStorageClass": True},
-    "metricsServer": {"chart": "./lab/charts/metrics-server"},
-}
-
-PATIENCE = 120.0
-"""Seconds for what controllers do within a few on a machine without load."""
-
-WEB = """
-apiVersion: v1
-kind: Service
-metadata: {name: web}
-spec: {type: LoadBalancer, selector: {app: web}, ports: [{port: 80}]}
----
-apiVersion: v1
-kind: PersistentVolumeClaim
-metadata: {name: data}
-spec:
-  storageClassName: hcloud-volumes-encrypted
-  accessModes: [ReadWriteOnce]
-  resources: {requests: {storage: 12Gi}}
----
-apiVersion: v1
-kind: Pod
-metadata: {name: web, labels: {app: web}}
-spec:
-  containers: [{name: web, image: nginx, volumeMounts: [{name: data, mountPath: /data}]}]
-  volumes: [{name: data, persistentVolumeClaim: {claimName: data}}]
-"""
 
 
 @pytest.fixture
@@ -62,47 +38,6 @@ def make(new_stack: Callable[..., Stack]) -> Iterator[Callable[..., Stack]]:
         stack.discard()
         for left in (*stack.cloud.load_balancers.get_all(), *stack.cloud.volumes.get_all()):
             left.delete()
-
-
-def until(what: str, found: Callable[[], Any]) -> Any:
-    """What `found` returns once it is true."""
-    end = time.monotonic() + PATIENCE
-    while not (value := found()):
-        assert time.monotonic() < end, f"not within {PATIENCE:.0f} s: {what}"
-        time.sleep(1)
-    return value
-
-
-def objects(stack: Stack, kind: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads(
-        stack.kubectl("get", kind, "--all-namespaces", "-o", "json")
-    )["items"]
-    return found
-
-
-def deploy_web(stack: Stack) -> None:
-    """An application with a load balancer and a volume, both of which exist when this returns."""
-    file = stack.project / "web.yaml"
-    file.write_text(WEB)
-    stack.kubectl("apply", "-f", str(file))
-    until(
-        "the Service has an address",
-        lambda: [
-            ingress
-            for service in objects(stack, "services")
-            for ingress in service["status"]["loadBalancer"].get("ingress", ())
-        ],
-    )
-    until(
-        "the volume is attached",
-        lambda: [volume for volume in stack.cloud.volumes.get_all() if volume.server],
-    )
-
-
-def switch_on(stack: Stack, *names: str) -> None:
-    for name in names:
-        for key, value in ALL[name].items():
-            stack.set(f'addons["{name}"]["{key}"]', value)
 
 
 def switch_off(stack: Stack, *names: str) -> None:
@@ -125,7 +60,7 @@ def test_add_ons_work_and_are_switched_off_only_when_nothing_needs_them(
         if "cloudprovider" in taint["key"]
     ]
     assert stack.ready_nodes() == sorted(nodes)
-    assert _signed(stack) == {f"system:node:{name}" for name in nodes}
+    assert signed_kubelets(stack) == {f"system:node:{name}" for name in nodes}
     assert stack.ok("preview").changes == {}
     _assert_no_token(stack)
 
@@ -238,41 +173,12 @@ def test_native_routing_has_a_route_for_each_node_and_can_be_destroyed(
     )
     stack.up()
 
-    wanted = {
-        node["spec"]["podCIDR"]: address["address"]
-        for node in stack.nodes().values()
-        for address in node["status"]["addresses"]
-        if address["type"] == "InternalIP"
-    }
+    wanted = wanted_pod_routes(stack)
     assert len(wanted) == 2
-    until("there is a route for each node", lambda: _routes(stack) == wanted)
+    until("there is a route for each node", lambda: pod_routes(stack, stack.name) == wanted)
 
     stack.destroy()
     assert stack.cloud_objects() == {}
-
-
-def _routes(stack: Stack) -> dict[str, str]:
-    network = stack.cloud.networks.get_by_name(stack.name)
-    assert network is not None
-    return {route.destination: route.gateway for route in network.routes or ()}
-
-
-def _signed(stack: Stack) -> set[str]:
-    """Kubelets whose serving certificates have been approved."""
-    return {
-        request["spec"]["username"]
-        for request in until("requests are answered", lambda: _serving_requests(stack))
-        if any(c["type"] == "Approved" for c in request["status"].get("conditions", ()))
-    }
-
-
-def _serving_requests(stack: Stack) -> list[dict[str, Any]]:
-    found = [
-        request
-        for request in objects(stack, "csr")
-        if request["spec"]["signerName"] == "kubernetes.io/kubelet-serving"
-    ]
-    return found if all(request["status"].get("conditions") for request in found) else []
 
 
 def _assert_no_token(stack: Stack) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from .cilium_agents import agent_config
 from .stacks import Stack
 
 
@@ -31,14 +32,14 @@ def test_a_release_that_a_killed_run_left_pending_is_repaired_by_the_next_up(net
     release = _release(net)
     assert release["status"] == "deployed"
     assert int(release["revision"]) == 3
-    assert _agent_config(net)["debug"] == "true"
+    assert agent_config(net)["debug"] == "true"
     assert net.up().changes == {}
 
 
 def test_the_revision_before_can_be_taken_back_with_helm(net: Stack) -> None:
     net.helm("rollback", "-n", "kube-system", "cilium", "1", "--wait", "--timeout=2m")
 
-    assert _agent_config(net)["debug"] == "false"
+    assert agent_config(net)["debug"] == "false"
 
 
 def _kill_while_helm_upgrades(stack: Stack) -> None:
@@ -54,8 +55,3 @@ def _kill_while_helm_upgrades(stack: Stack) -> None:
 def _release(stack: Stack) -> dict[str, Any]:
     (found,) = json.loads(stack.helm("list", "-n", "kube-system", "-a", "-o", "json"))
     return dict(found)
-
-
-def _agent_config(stack: Stack) -> dict[str, str]:
-    found = stack.kubectl("-n", "kube-system", "get", "configmap", "cilium-config", "-o", "json")
-    return dict(json.loads(found)["data"])

@@ -12,6 +12,7 @@ from lab.api import clear_faults, plan_fault
 from oxide_components.kubernetes_api import ApiUnavailableError, KubernetesApi
 
 from . import node_events
+from .api_addresses import api_contexts, balancer_targets
 from .stacks import Stack
 
 NEEDS_REBOOT = 'machine: {udev: {rules: ["SUBSYSTEM==\\"block\\""]}}'
@@ -39,27 +40,12 @@ def edge(new_stack: Callable[..., Stack]) -> Iterator[Stack]:
     stack.discard()
 
 
-def _contexts(stack: Stack) -> dict[str, str]:
-    """Server of each context of the people's kubeconfig; the current one under ''."""
-    parsed = yaml.safe_load(stack.outputs()["kubeconfig"])
-    servers = {entry["name"]: entry["cluster"]["server"] for entry in parsed["clusters"]}
-    found = {one["name"]: servers[one["context"]["cluster"]] for one in parsed["contexts"]}
-    return {**found, "": found[parsed["current-context"]]}
-
-
 def _api(stack: Stack, context: str) -> KubernetesApi:
     """Client of one address of the API alone."""
     parsed = yaml.safe_load(stack.outputs()["kubeconfig"])
     chosen = next(one for one in parsed["contexts"] if one["name"] == context)
     clusters = [one for one in parsed["clusters"] if one["name"] == chosen["context"]["cluster"]]
     return KubernetesApi(yaml.safe_dump({**parsed, "clusters": clusters}), timeout=5)
-
-
-def _targets(stack: Stack) -> list[str]:
-    balancer = stack.cloud.load_balancers.get_by_name("edge-api")
-    assert balancer is not None
-    names = {server.id: server.name for server in stack.cloud.servers.get_all()}
-    return sorted(names[target.server.id] for target in balancer.targets or [])
 
 
 @contextmanager
@@ -89,9 +75,9 @@ def _asked(api: KubernetesApi) -> Iterator[list[float]]:
 
 
 def test_a_cluster_behind_a_load_balancer_is_complete(edge: Stack) -> None:
-    contexts = _contexts(edge)
+    contexts = api_contexts(edge)
 
-    assert _targets(edge) == NAMES
+    assert balancer_targets(edge) == NAMES
     assert contexts[""] == contexts["admin@edge-api"] == edge.outputs()["endpoint"]
     assert {f"admin@{name}" for name in NAMES} <= contexts.keys()
     assert len(edge.nodes()) == 4
@@ -108,7 +94,7 @@ def test_control_planes_leave_before_they_reboot_and_clients_go_on(edge: Stack) 
     assert [name for name, _, _ in spans] == NAMES
     for name in NAMES:
         assert f"config-{name}" in run.text
-    assert _targets(edge) == NAMES
+    assert balancer_targets(edge) == NAMES
     assert max(gaps) < LEADERLESS, sorted(gaps)[-5:]
     print(f"rolling reboots: longest gap {max(gaps):.1f} s of {len(gaps)} answers")
 
@@ -141,7 +127,7 @@ def test_a_target_that_a_killed_run_has_left_out_comes_back(edge: Stack) -> None
     edge.set("nodeTimeout", "20")
     edge.set("controlPlaneConfigPatches[0]", NEEDS_REBOOT.replace("block", "net"))
     assert edge.run("up", "--yes", "--skip-preview").code != 0
-    assert _targets(edge) == ["edge-cp-1", "edge-cp-3"]
+    assert balancer_targets(edge) == ["edge-cp-1", "edge-cp-3"]
 
     clear_faults(edge.lab)
     edge.set("nodeTimeout", "180")
@@ -151,7 +137,7 @@ def test_a_target_that_a_killed_run_has_left_out_comes_back(edge: Stack) -> None
     _wait_ready(edge)
     edge.up()
 
-    assert _targets(edge) == NAMES
+    assert balancer_targets(edge) == NAMES
     assert edge.up().changes == {}
 
 
@@ -161,18 +147,18 @@ def test_it_can_be_made_private_taken_away_and_set_up_again_on_a_living_cluster(
     before = node_events.last_order(edge.lab)
     edge.set("apiLoadBalancer", "private")
     edge.up()
-    contexts = _contexts(edge)
+    contexts = api_contexts(edge)
     assert contexts["admin@edge-api"] == "https://10.0.0.254:6443"
     assert contexts[""] == contexts["admin@edge-cp-1"]
 
     edge.set("apiLoadBalancer", "none")
     edge.up()
     assert "load balancers" not in edge.cloud_objects()
-    assert "admin@edge-api" not in _contexts(edge)
+    assert "admin@edge-api" not in api_contexts(edge)
 
     edge.set("apiLoadBalancer", "public")
     edge.up()
-    assert _targets(edge) == NAMES
+    assert balancer_targets(edge) == NAMES
     assert len(_api(edge, "admin@edge-api").items("/api/v1/nodes")) == 4
     # Another address of the API is no reason to restart anything.
     assert node_events.spans(node_events.of_stack(edge, after=before), "reboot") == []
@@ -182,7 +168,7 @@ def test_it_can_be_made_private_taken_away_and_set_up_again_on_a_living_cluster(
 def test_a_removed_control_plane_is_no_target_and_a_destroy_leaves_nothing(edge: Stack) -> None:
     edge.set("controlPlanes", "1")
     edge.up()
-    assert _targets(edge) == ["edge-cp-1"]
+    assert balancer_targets(edge) == ["edge-cp-1"]
 
     edge.destroy()
     assert edge.cloud_objects() == {}
