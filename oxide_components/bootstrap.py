@@ -13,6 +13,8 @@ from pulumi.dynamic import (
     Resource,
     UpdateResult,
 )
+from pulumi.output import Unknown
+from pulumi.runtime.rpc import UNKNOWN
 
 from . import etcd
 from .dynamic_provider import (
@@ -23,6 +25,7 @@ from .dynamic_provider import (
     log_warning,
     wait_until,
 )
+from .errors import OxideError
 from .talosctl import Talosctl, TalosError
 from .urn import child_urn
 
@@ -41,6 +44,12 @@ _ALL_LOST = (
     "(docs/operations.md, 'Snapshots and restore'). Without one the cluster's objects are lost: take it down with "
     "`pulumi destroy` and make it anew."
 )
+_SERVER_OF = "server_of_"
+"""Prefix of one property per control plane, so that the engine's questions tell whose server it is about to replace."""
+
+_begun: dict[str, set[str]] = {}
+"""Control planes that the engine of this process replaces, by cluster."""
+
 _NO_LONGER = "restoreFrom has served: `pulumi config rm restoreFrom`"
 
 _NOT_YET = re.compile(r"FailedPrecondition|Unavailable")
@@ -74,7 +83,15 @@ class BootstrapProvider(LifecycleProvider):
         return CheckResult(news, [CheckFailure("", _ALL_LOST)] if refused else [])
 
     def diff(self, _id: str, _olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
-        """A snapshot to start from makes every run look for etcd's data; nothing else founds a cluster again."""
+        """
+        A snapshot to start from makes every run look for etcd's data; nothing else founds a cluster again.
+
+        Raises:
+            OxideError: The engine asks what the replacement of a server would mean, right before it deletes it, and etcd would
+                lose its data or its quorum.
+        """
+        if refusal := _replacement_refusal(news):
+            raise OxideError(refusal)
         snapshot = news.get("restore_from")
         if snapshot:
             log_info(
@@ -120,6 +137,7 @@ class Bootstrap(Resource, module="oxide", name="Bootstrap"):
             "cluster_name": cluster_name,
             "talosconfig": pulumi.Output.secret(talosconfig),
             "control_planes": [dict(node) for node in control_planes],
+            **{f"{_SERVER_OF}{node['name']}": node["server_id"] for node in control_planes},
             "restore_from": restore_from,
             "urn": child_urn(name, "Bootstrap", opts),
         }
@@ -130,6 +148,39 @@ def _all_new(olds: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
     """Whether no server of the last run is left; an id that is unknown in the preview is that of a server to be made."""
     before = {node.get("server_id") for node in olds.get("control_planes") or ()} - {None}
     return bool(before) and before.isdisjoint(node["server_id"] for node in news["control_planes"])
+
+
+def _replacement_refusal(news: Mapping[str, Any]) -> str | None:
+    """
+    Why a server may not be replaced that the engine is about to delete; None where it may, or where there is none.
+
+    Before it deletes a server that has to go first, the engine asks each dependent for its diff, with every property that
+    depends on that server unknown as a whole. In all other diffs the list of control planes is a list.
+    """
+    if isinstance(news.get("control_planes"), list):
+        return None
+    servers = {
+        key.removeprefix(_SERVER_OF): value
+        for key, value in news.items()
+        if key.startswith(_SERVER_OF)
+    }
+    replaced = {name for name, id_ in servers.items() if isinstance(id_, Unknown) or id_ == UNKNOWN}
+    if not replaced:
+        return None
+    if replaced == servers.keys():
+        return (
+            f"{', '.join(sorted(replaced))} is the only control plane, and etcd's data would go with its server, which was not "
+            "touched. Take a snapshot, then go the way of docs/operations.md, 'All control planes are lost'."
+        )
+    begun = _begun.setdefault(str(news.get("cluster_name")), set())
+    if begun - replaced:
+        return (
+            f"{', '.join(sorted(begun | replaced))} would be replaced in one run, and etcd would lose its quorum. The server of "
+            f"{', '.join(sorted(replaced))} was not touched. Replace one control plane, and the next when that run has ended; "
+            "if one is gone already, `pulumi up` makes it anew."
+        )
+    begun |= replaced
+    return None
 
 
 def _bootstrap(props: Mapping[str, Any]) -> str | None:

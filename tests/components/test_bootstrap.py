@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from pulumi.output import Unknown
+from pulumi.runtime.rpc import UNKNOWN
 
 from oxide_components import bootstrap, dynamic_provider
 from oxide_components.bootstrap import BootstrapProvider
@@ -313,3 +314,54 @@ def test_only_a_snapshot_lets_a_run_look_for_data_again(said: list[str]) -> None
     assert said == []
     assert provider.diff("demo", _restoring(), _restoring()).changes is True
     assert "it starts from ./etcd.db; otherwise nothing happens" in said[0]
+
+
+def _asked_before_a_replacement(*replaced: int) -> dict[str, Any]:
+    """Inputs as the engine has them when it asks what the deletion of these servers would change."""
+    names = [node["name"] for node in _props()["control_planes"]]
+    servers = {
+        f"server_of_{name}": UNKNOWN if index in replaced else str(index)
+        for index, name in enumerate(names, start=1)
+    }
+    return {**_props(), **servers, "control_planes": UNKNOWN}
+
+
+@pytest.fixture
+def begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process whose engine has replaced nothing yet."""
+    monkeypatch.setattr(bootstrap, "_begun", {})
+
+
+@pytest.mark.usefixtures("begun")
+def test_a_second_control_plane_is_not_replaced_in_the_same_run() -> None:
+    """Outputs are those of the creation: the cluster may have had one control plane then."""
+    olds = {**_props(), "control_planes": _props()["control_planes"][:1]}
+    provider = BootstrapProvider()
+    assert not provider.diff("demo", olds, _asked_before_a_replacement(1)).changes
+    # The engine asks once for each thing that goes with the same server.
+    assert not provider.diff("demo", olds, _asked_before_a_replacement(1)).changes
+
+    with pytest.raises(OxideError, match=r"-cp-1, \S+-cp-3 would be replaced in one run"):
+        provider.diff("demo", olds, _asked_before_a_replacement(3))
+
+
+@pytest.mark.usefixtures("begun")
+def test_the_only_control_plane_is_not_replaced_at_all() -> None:
+    name = _props()["control_planes"][0]["name"]
+    news = {**_props(), f"server_of_{name}": UNKNOWN, "control_planes": UNKNOWN}
+
+    with pytest.raises(OxideError, match="'All control planes are lost'"):
+        BootstrapProvider().diff("demo", _props(), news)
+
+
+@pytest.mark.usefixtures("begun")
+def test_servers_that_are_made_anew_because_they_were_lost_are_no_replacement() -> None:
+    """In the preview their ids are unknown, too, but the engine deletes nothing."""
+    news = {**_props(), **_asked_before_a_replacement(2, 3)}
+    news["control_planes"] = [{**node, "server_id": UNKNOWN} for node in _props()["control_planes"]]
+    assert not BootstrapProvider().diff("demo", _props(), news).changes
+
+
+@pytest.mark.usefixtures("begun")
+def test_another_address_is_no_replacement() -> None:
+    assert not BootstrapProvider().diff("demo", _props(), _asked_before_a_replacement()).changes

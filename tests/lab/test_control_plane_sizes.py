@@ -100,6 +100,33 @@ def test_a_broken_control_plane_is_replaced_and_joins_the_same_cluster(sized: St
     assert _ids(sized, without="size-cp-2") == untouched
 
 
+def test_no_run_replaces_all_control_planes(sized: Stack) -> None:
+    """The first one goes, as in any replacement; the quorum stays."""
+    sized.kubectl("create", "configmap", "kept")
+    replace = [
+        argument
+        for resource in sized.resources()
+        if resource["type"] == SERVER and "-cp-" in resource["outputs"]["name"]
+        for argument in ("--replace", resource["urn"])
+    ]
+    assert len(replace) == 6
+    run = sized.run("preview", *replace)
+    assert run.code != 0
+    assert "would be replaced in one run, and etcd would lose its quorum" in run.text
+
+    before = _ids(sized)
+    run = sized.run("up", "--yes", "--skip-preview", *replace)
+    assert run.code != 0
+    assert "would be replaced in one run, and etcd would lose its quorum" in run.text
+    assert TRACEBACK not in run.text
+    left = _ids(sized)
+    assert len(before.items() & left.items()) >= len(before) - 1
+
+    sized.up()
+    assert sized.agreed() == _nodes(3, 1)
+    assert "kept" in sized.kubectl("get", "configmaps", "-o", "name")
+
+
 def test_one_control_plane_and_one_worker_are_left_of_it_and_nothing_to_do(sized: Stack) -> None:
     with watched(sized) as available:
         _resize(sized, control_planes=1, workers=1)
@@ -108,6 +135,6 @@ def test_one_control_plane_and_one_worker_are_left_of_it_and_nothing_to_do(sized
     assert sized.up().changes == {}
 
 
-def _ids(stack: Stack, *, without: str) -> dict[str, int]:
+def _ids(stack: Stack, *, without: str = "") -> dict[str, int]:
     servers = stack.cloud.servers.get_all(label_selector=f"cluster={stack.name}")
     return {server.name: server.id for server in servers if server.name != without}
