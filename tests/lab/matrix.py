@@ -197,6 +197,11 @@ def route_was_there(row: Row) -> bool:
     return row["access"] == "private" and row["network"] == "given"
 
 
+def needs_gateway(row: Row) -> bool:
+    """Whether some nodes get to the internet through a NAT gateway only."""
+    return row["access"] != "public"
+
+
 def _exposure(row: Row) -> dict[str, Any]:
     if row["access"] == "public":
         return {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Network
 
 from hcloud import Client
@@ -12,6 +13,26 @@ from hcloud.server_types import ServerType
 from hcloud.servers import BoundServer
 
 from .hetzner_support import finish
+from .stacks import Stack
+from .talos_support import eventually
+
+
+def own_network(stack: Stack, subnets: int) -> BoundNetwork:
+    """The network that a stack makes itself, once it has this many subnets."""
+
+    def found() -> BoundNetwork | None:
+        network = stack.cloud.networks.get_by_name(stack.name)
+        return network if network and len(network.subnets or ()) == subnets else None
+
+    return eventually("the network is there", found, 60)
+
+
+def up_with_gateway(stack: Stack, address: str) -> BoundServer:
+    """`up` of a private cluster in a network of its own: its nodes go on as soon as the gateway is there."""
+    with ThreadPoolExecutor() as beside:
+        gateway = beside.submit(lambda: nat_gateway(stack.cloud, own_network(stack, 2), address))
+        stack.up()
+    return gateway.result()
 
 
 def nat_gateway(cloud: Client, network: BoundNetwork, address: str) -> BoundServer:

@@ -1,19 +1,17 @@
 """Clusters without public addresses, wholly or in part, and in networks that were there before."""
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from hcloud.networks import BoundNetwork, NetworkRoute, NetworkSubnet
+from hcloud.networks import NetworkRoute, NetworkSubnet
 
 from lab import vpn
 from lab.instance import Lab
 
 from .hetzner_support import finish
-from .nat_gateway import nat_gateway
+from .nat_gateway import nat_gateway, own_network, up_with_gateway
 from .node_events import of_stack
 from .stacks import Stack
-from .talos_support import eventually
 
 NAT = "10.0.2.2"
 
@@ -24,16 +22,6 @@ def inside(lab: Lab) -> Iterator[None]:
     vpn.connect(lab)
     yield
     vpn.disconnect(lab)
-
-
-def _network(stack: Stack, subnets: int) -> BoundNetwork:
-    """The stack's own network, once it has this many subnets."""
-
-    def found() -> BoundNetwork | None:
-        network = stack.cloud.networks.get_by_name(stack.name)
-        return network if network and len(network.subnets or ()) == subnets else None
-
-    return eventually("the network is there", found, 60)
 
 
 def test_a_private_cluster_lives_behind_a_bastion(
@@ -48,11 +36,7 @@ def test_a_private_cluster_lives_behind_a_bastion(
         apiLoadBalancer="private",
     )
     stack.unset("adminCidrs")
-    # The network is made by the same run as the nodes: they go on as soon as the gateway is there.
-    with ThreadPoolExecutor() as beside:
-        gateway = beside.submit(lambda: nat_gateway(stack.cloud, _network(stack, 2), NAT))
-        stack.up()
-    gateway.result()
+    gateway = up_with_gateway(stack, NAT)
 
     outputs = stack.outputs()
     assert outputs["endpoint"] == "https://10.0.0.254:6443"
@@ -73,7 +57,7 @@ def test_a_private_cluster_lives_behind_a_bastion(
     stack.up()
     assert len(stack.agreed()) == 4
 
-    gateway.result().delete()
+    gateway.delete()
     stack.destroy()
     assert stack.cloud_objects() == {}
 
@@ -101,14 +85,14 @@ def test_nodes_without_a_way_to_the_internet_pull_no_images(
     assert "failed to pull image" in waits
     assert f"the default route goes to {NAT}, where no running server" in waits
 
-    gateway = nat_gateway(stack.cloud, _network(stack, 2), NAT)
+    gateway = nat_gateway(stack.cloud, own_network(stack, 2), NAT)
     stack.set("nodeTimeout", "180")
     stack.up()
     assert len(stack.agreed()) == 2
 
     # What is there goes on without the route; what is new does not get anywhere.
     route = NetworkRoute("0.0.0.0/0", NAT)
-    finish(_network(stack, 3).delete_route(route))
+    finish(own_network(stack, 3).delete_route(route))
     stack.set("workers", "2")
     stack.set("nodeTimeout", "20")
     failed = stack.run("up", "--yes", "--skip-preview")

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from hcloud import Client
 from hcloud.networks import NetworkRoute, NetworkSubnet
+from hcloud.servers import BoundServer
 
 from lab import vpn
 
@@ -18,6 +19,7 @@ from . import matrix, matrix_promises
 from .addons import deploy_web, switch_on
 from .cilium_agents import gateway_manifest
 from .matrix import Row
+from .nat_gateway import nat_gateway, up_with_gateway
 from .stacks import TRACEBACK, Stack
 
 SEED = int(os.environ.get("OXIDE_MATRIX_SEED", "1"))
@@ -56,7 +58,11 @@ def test_a_stack_comes_up_as_promised_stays_as_it_is_and_leaves_nothing(
     row: Row, stack: Stack
 ) -> None:
     before = _everything(stack.cloud)
-    seconds = {"up": _timed(stack.up)}
+    gateways: list[BoundServer] = []
+    if matrix.needs_gateway(row) and row["network"] == "own":
+        seconds = {"up": _timed(lambda: gateways.append(up_with_gateway(stack, matrix.NAT["own"])))}
+    else:
+        seconds = {"up": _timed(stack.up)}
     if row["hostname"] == "yes":
         # Its DNS entry has yet to be made.
         stack.kubectl("config", "use-context", f"admin@{stack.name}-cp-1")
@@ -78,6 +84,8 @@ def test_a_stack_comes_up_as_promised_stays_as_it_is_and_leaves_nothing(
     if volume and row["deleteVolumes"] != "yes":
         kept = {f"volume {one.id} {one.name}" for one in stack.cloud.volumes.get_all()} - before
         assert kept
+    for gateway in gateways:
+        gateway.delete()
     seconds["destroy"] = _timed(stack.destroy)
     assert _everything(stack.cloud) == before | kept
     assert stack.resources() == []
@@ -95,6 +103,8 @@ def _given_network(stack: Stack, row: Row) -> int:
     if matrix.route_was_there(row):
         default = NetworkRoute("0.0.0.0/0", matrix.NAT["given"])
         network.add_route(default).wait_until_finished()
+    if matrix.needs_gateway(row):
+        nat_gateway(stack.cloud, network, matrix.NAT["given"])
     return int(network.id)
 
 
