@@ -46,7 +46,7 @@ class Machine:
     def silent_reason(self) -> str | None:
         """None when the node answers, else why not."""
         try:
-            self._ask("version")
+            self.ask("version")
         except TalosError as error:
             return str(error)
         return None
@@ -59,7 +59,7 @@ class Machine:
             TalosError: It does not answer.
         """
         # As YAML the resource is a document whose spec is the config's text.
-        answer = self._ask("get", "machineconfig", "v1alpha1", "-o", "yaml", timeout=_READ_TIMEOUT)
+        answer = self.ask("get", "machineconfig", "v1alpha1", "-o", "yaml", timeout=_READ_TIMEOUT)
         try:
             return str(yaml.safe_load(answer)["spec"])
         except (yaml.YAMLError, KeyError, TypeError):
@@ -100,7 +100,7 @@ class Machine:
         Raises:
             TalosError: The node does not answer.
         """
-        return self._ask("read", BOOT_ID).strip()
+        return self.ask("read", BOOT_ID).strip()
 
     def version(self) -> str:
         """
@@ -109,7 +109,7 @@ class Machine:
         Raises:
             TalosError: It does not answer.
         """
-        answer = self._ask("version")
+        answer = self.ask("version")
         found = _TAG.search(answer.partition("Server:")[2])
         if found is None:
             raise TalosError(f"{self.name} has not answered with its version")
@@ -133,6 +133,15 @@ class Machine:
         """Whether a call may have been carried out although its answer is an error."""
         return _LOST.search(str(error)) is not None
 
+    def ask(self, *args: str, timeout: float = _PROBE_TIMEOUT) -> str:
+        """
+        What the node answers to a call that changes nothing.
+
+        Raises:
+            TalosError: It refuses, or nobody gets the call there.
+        """
+        return self._through(*args, timeout=timeout)[1]
+
     def run(self, *args: str, timeout: float = 30) -> str:
         """
         One call, made exactly once.
@@ -147,10 +156,6 @@ class Machine:
     def _way(self) -> ControlPlane:
         """The first control plane that gets a harmless call to the node."""
         return self._through("version")[0]
-
-    def _ask(self, *args: str, timeout: float = _PROBE_TIMEOUT) -> str:
-        """What the node answers to a call that changes nothing."""
-        return self._through(*args, timeout=timeout)[1]
 
     def _through(self, *args: str, timeout: float = _PROBE_TIMEOUT) -> tuple[ControlPlane, str]:
         """The first control plane that gets a call to the node, and the answer; made through several, so it may change nothing."""

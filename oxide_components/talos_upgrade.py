@@ -31,7 +31,8 @@ def ensure(here: Site, version: str, schematic: str | None) -> None:
         return
     if problem := talosctl_problem(here.talosctl.client_version(), version):
         raise OxideError(problem)
-    if here.is_control_plane:
+    if here.is_control_plane and etcd_snapshot.is_due(here):
+        # Not in the middle of an election or of somebody's failure.
         here.wait_before(goes_down=True)
         etcd_snapshot.take_once(here)
     here.take_out()
@@ -63,7 +64,7 @@ def ensure(here: Site, version: str, schematic: str | None) -> None:
 
 def _schematic(here: Site) -> str:
     """Schematic that the node's image was made from; empty for one that was not made by the Image Factory."""
-    answer = here.machine.run("get", "extensions", "-o", "yaml")
+    answer = here.machine.ask("get", "extensions", "-o", "yaml")
     try:
         documents = list(yaml.safe_load_all(answer))
     except yaml.YAMLError:

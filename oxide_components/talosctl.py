@@ -1,6 +1,7 @@
 """Runs talosctl: the Talos client that Oxide's life cycle drives. Credentials live in a 0600 file as long as needed."""
 
 import contextlib
+import functools
 import itertools
 import os
 import re
@@ -98,11 +99,7 @@ class Talosctl:
         Raises:
             TalosError: It does not tell.
         """
-        code, output, _ = _run([self._executable, "version", "--client", "--short"], 30)
-        found = _VERSION.search(output)
-        if code != 0 or found is None:
-            raise TalosError("talosctl does not tell its version")
-        return found[0]
+        return _client_version(self._executable)
 
     def run(
         self,
@@ -151,6 +148,15 @@ def end_running() -> None:
             process.kill()
     for directory in tuple(_directories):
         directory.cleanup()
+
+
+@functools.cache
+def _client_version(executable: str) -> str:
+    code, output, _ = _run([executable, "version", "--client", "--short"], 30)
+    found = _VERSION.search(output)
+    if code != 0 or found is None:
+        raise TalosError("talosctl does not tell its version")
+    return found[0]
 
 
 def _run(
