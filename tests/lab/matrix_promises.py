@@ -41,8 +41,8 @@ def nodes_have_the_addresses_that_they_may_have(row: Row, stack: Stack) -> None:
         assert public.ipv4.ip == shown[server.name]
         assert [one.status for one in public.firewalls] == ["applied"]
         assert (public.ipv6 is not None) == (row["ipv6"] == "yes")
-        if row["rdns"] == "yes":
-            assert public.ipv4.dns_ptr == f"{server.name}.example.com"
+        named = public.ipv4.dns_ptr == f"{server.name}.example.com"
+        assert named == (row["rdns"] == "yes")
     if row["access"] != "public":
         assert pod_routes(stack, network.name)["0.0.0.0/0"] == matrix.NAT[row["network"]]
 
