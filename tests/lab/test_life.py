@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from oxide_components.kubeconfig import credentials
+from oxide_components.packed import PACKED
 
 from .stacks import TRACEBACK, Stack
 
@@ -215,7 +216,15 @@ def _planted(plain: dict[str, Any]) -> dict[str, str]:
     found["kubeconfig key"] = kubeconfig["users"][0]["user"]["client-key-data"]
     talosconfig = yaml.safe_load(_reveal(stack["outputs"]["talosconfig"]))
     found["talosconfig key"] = next(iter(talosconfig["contexts"].values()))["key"]
-    return found
+    # Packed, none of the above would be seen in them.
+    packed = {
+        f"{key} of {resource['urn']}": text
+        for resource in resources
+        for key, value in resource.get("inputs", {}).items()
+        if isinstance(text := _reveal(value), str) and text.startswith(PACKED)
+    }
+    assert packed
+    return found | packed
 
 
 def _reveal(value: Any) -> Any:
