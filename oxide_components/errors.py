@@ -18,6 +18,10 @@ class OxideError(Exception):
     """An error whose text is meant for the user and needs no traceback."""
 
 
+class UntouchedError(OxideError):
+    """A change that was given up before anything was touched: whatever is recorded of the cluster stays true."""
+
+
 class ConfigError(OxideError):
     """Everything that is wrong with a stack's configuration, reported at once.
 

@@ -7,7 +7,7 @@ from typing import Any
 from . import etcd, naming
 from .drain import drain, has_refuge
 from .dynamic_provider import log_progress, log_warning, wait_until
-from .errors import OxideError
+from .errors import OxideError, UntouchedError
 from .kubernetes_api import KubernetesApi, boot_id, internal_address
 from .machine import BOOT_ID
 from .talosctl import Talosctl, TalosError
@@ -116,7 +116,7 @@ class Leaving:
     def _require_quorum(self, control_planes: Sequence[Leaver]) -> None:
         if reasons := etcd.unhealthy_reasons(self._talosctl, self._staying):
             names = ", ".join(node["name"] for node in control_planes)
-            raise OxideError(
+            raise UntouchedError(
                 f"{names} cannot leave, etcd would lose its quorum: {'; '.join(reasons)}. Nothing was touched. Repair or "
                 "replace that control plane first (docs/operations.md), then run `pulumi up` again"
             )

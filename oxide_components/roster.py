@@ -17,7 +17,7 @@ from pulumi.dynamic import (
 from . import etcd, load_balancer_targets, naming
 from .cordon import put_back
 from .dynamic_provider import LifecycleProvider, cluster_lock, log_info, wait_until
-from .errors import OxideError
+from .errors import OxideError, UntouchedError
 from .hetzner_api import client, power, server_id
 from .kubeconfig import people_kubeconfig
 from .kubernetes_api import ApiUnavailableError, KubernetesApi, node_not_ready_reason
@@ -112,6 +112,9 @@ class RosterProvider(LifecycleProvider):
         try:
             _take_back(_taken_back(olds, news), news)
             let_leave(now, recorded=olds, props=news)
+        except UntouchedError:
+            # Nobody is about to leave, and who sets the old number back needs no cluster that answers.
+            raise
         except OxideError as error:
             # Some may have left: whoever sets the old number back gets them back.
             began = {node["name"]: dict(node) for node in [*(olds.get("leaving") or ()), *now]}
@@ -247,7 +250,7 @@ def _let_leave(
     staying = [node for node in news["control_planes"] if node["name"] in known]
     reachable, reasons = _answering(talosctl, staying)
     if not reachable:
-        raise OxideError(
+        raise UntouchedError(
             f"{_names(leavers)} cannot leave, no control plane that stays answers: {'; '.join(reasons)}. Nothing was "
             "touched. Check that your address is in adminCidrs and that the control planes run, then run `pulumi up` again. "
             "If the cluster never came up, set the old number back, or take it down with `pulumi destroy`"
@@ -313,7 +316,7 @@ def _kubernetes_api(
         )
         api.items("/api/v1/nodes?limit=1")
     except (ApiUnavailableError, TalosError) as error:
-        raise OxideError(
+        raise UntouchedError(
             f"{names} cannot leave or come back, the Kubernetes API does not answer: {error}. Nothing was touched. Check the "
             "control planes (`talosctl service`, `talosctl etcd status`), then run `pulumi up` again. If the cluster never came "
             "up, set the old number back, or take it down with `pulumi destroy`"

@@ -86,7 +86,7 @@ class Life:
             node["name"]
             for resource in self.engine.state.resources.values()
             if resource.type == ROSTER
-            for node in resource.inputs["nodes"]
+            for node in resource.outputs["nodes"]
         }
 
     def recover(self, kill_at: int | None = None) -> bool:

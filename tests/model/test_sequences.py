@@ -10,7 +10,7 @@ import os
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from .life import Life
+from .life import Life, Trouble
 from .steps import Step, creations, steps
 
 SEQUENCES = os.environ.get("OXIDE_SEQUENCES")
@@ -32,4 +32,20 @@ def test_every_life_of_a_cluster_keeps_the_invariants(
     life = Life(seed)
     for step in [first, *sequence]:
         step.on(life)
+    life.settle()
+
+
+def test_a_cluster_that_never_came_up_takes_the_old_number_back() -> None:
+    life = Life(404)
+    for step in (
+        Step(what="control_planes", value=1, trouble=Trouble(interrupt_after=0)),
+        Step(what="control_planes", value=1, trouble=Trouble(interrupt_after=2)),
+        Step(what="taint", value=1, pool="a", trouble=Trouble(no_stock=2)),
+        Step(what="type", value=1, pool="worker", trouble=Trouble(cloud_refusals=1)),
+        # No control plane was ever made, so that nobody can leave.
+        Step(what="count", value=1, pool="worker", trouble=Trouble(cloud_refusals=1)),
+    ):
+        step.on(life)
+    assert "control-plane-roster" in life.engine.last.failures
+
     life.settle()
