@@ -149,8 +149,16 @@ def _apply(here: Site, config: str, olds: Mapping[str, Any]) -> None:
     live = _live(here)
     wanted = with_versions_of(live, config)
     keys = changed_keys(live, wanted)
+    # The kubelet of a new server finds the Node object of the earlier one, and leaves its taints alone.
+    inherited = (
+        bool(olds)
+        and not here.is_control_plane
+        and olds.get("server_id") != here.props["server_id"]
+    )
     # After an unfinished change, the next boot may still bring what has been staged: only another config takes that back.
     if not keys and not olds.get(_PENDING):
+        if inherited:
+            taints.replace(here.api, here.name, before=[live], after=wanted, certain=False)
         here.finish()
         return
     here.wait_before(goes_down=False)
@@ -158,7 +166,9 @@ def _apply(here: Site, config: str, olds: Mapping[str, Any]) -> None:
     if not here.is_control_plane:
         # First, because afterwards the node's config no longer tells which taints were ours.
         recorded = unpack(olds.get("machine_configuration", live))
-        taints.replace(here.api, here.name, before=[live, recorded], after=wanted)
+        taints.replace(
+            here.api, here.name, before=[live, recorded], after=wanted, certain=not inherited
+        )
     if any(key.startswith(_OF_THE_API_SERVER) for key in keys):
         here.leave_load_balancer()
     # Staged, the node shows until its boot that it has yet to come, whatever becomes of this run.

@@ -10,7 +10,9 @@ from .kubernetes_api import ApiUnavailableError, KubernetesApi
 _ATTEMPTS = 5
 
 
-def replace(api: KubernetesApi, name: str, *, before: Iterable[str], after: str) -> None:
+def replace(
+    api: KubernetesApi, name: str, *, before: Iterable[str], after: str, certain: bool = True
+) -> None:
     """
     Give a node the taints of a machine config in place of those of others; foreign taints stay.
 
@@ -18,13 +20,14 @@ def replace(api: KubernetesApi, name: str, *, before: Iterable[str], after: str)
         name: Name of the node.
         before: Configs that it has or may have had.
         after: Config that it is to have.
+        certain: Whether it has the taints of one of these; not so where its Node object was an earlier server's.
 
     Raises:
         OxideError: The Node object keeps changing, or the API does not answer.
     """
     new = taints_of(after)
     earlier = [taints_of(config) for config in before]
-    if all(set(taints) == set(new) for taints in earlier):
+    if certain and all(set(taints) == set(new) for taints in earlier):
         return
     old = [taint for taints in earlier for taint in taints]
     gone = {(key, effect) for key, _, effect in [*old, *new]}

@@ -49,3 +49,18 @@ def test_a_cluster_that_never_came_up_takes_the_old_number_back() -> None:
     assert "control-plane-roster" in life.engine.last.failures
 
     life.settle()
+
+
+def test_a_replaced_worker_has_the_taints_of_today_on_the_node_object_of_its_predecessor() -> None:
+    life = Life(258)
+    for step in (
+        Step(what="control_planes", value=1, trouble=Trouble(worker_dies_at=36)),
+        Step(what="label", value=2, pool="a", trouble=Trouble(talos_refusals=1), pause=40.0),
+        Step(what="cordon by hand", value=16),
+        Step(what="taint", value=2, pool="a", trouble=Trouble(talos_refusals=1)),
+        Step(what="count", value=0, pool="worker", trouble=Trouble(worker_dies_at=5), pause=5.0),
+        Step(what="replace a broken node", trouble=Trouble(worker_dies_at=43)),
+    ):
+        step.on(life)
+
+    life.settle()
