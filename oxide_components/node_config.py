@@ -130,45 +130,52 @@ def _etcd_keys(keys: Sequence[str], props: Mapping[str, Any]) -> list[str]:
 
 
 def _made_so(props: dict[str, Any], olds: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    inherited = _inherited(olds or {}, props)
     if is_skipped(props):
-        return {**props, _PENDING: True}
+        return {**props, **inherited, _PENDING: True}
     if olds is None and fleet.has_config(props):
         return {**props, _PENDING: False}
     try:
         with site(props) as here:
             here.has_failed = bool((olds or {}).get(_PENDING))
-            _apply(here, unpack(props["machine_configuration"]), olds or {})
+            _apply(here, unpack(props["machine_configuration"]), olds or {}, inherited)
     except OxideError as error:
         # The node may run with half of it: taking the setting back has to bring it back, too.
-        record_failure(props["node_name"], {**props, _PENDING: True}, failure(error))
+        record_failure(props["node_name"], {**props, **inherited, _PENDING: True}, failure(error))
         raise
     return {**props, _PENDING: False}
 
 
-def _apply(here: Site, config: str, olds: Mapping[str, Any]) -> None:
+def _inherited(olds: Mapping[str, Any], news: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    What stays on record of a worker's earlier server as long as the Node object carries its taints.
+
+    The kubelet of the new server finds that object and leaves them alone.
+    """
+    if news["role"] == naming.ROLE_CONTROL_PLANE or olds.get("server_id") == news["server_id"]:
+        return {}
+    return {key: olds[key] for key in ("server_id", "machine_configuration") if key in olds}
+
+
+def _apply(here: Site, config: str, olds: Mapping[str, Any], inherited: dict[str, Any]) -> None:
     live = _live(here)
     wanted = with_versions_of(live, config)
     keys = changed_keys(live, wanted)
-    # The kubelet of a new server finds the Node object of the earlier one, and leaves its taints alone.
-    inherited = (
-        bool(olds)
-        and not here.is_control_plane
-        and olds.get("server_id") != here.props["server_id"]
-    )
     # After an unfinished change, the next boot may still bring what has been staged: only another config takes that back.
-    if not keys and not olds.get(_PENDING):
-        if inherited:
-            taints.replace(here.api, here.name, before=[live], after=wanted, certain=False)
-        here.finish()
-        return
-    here.wait_before(goes_down=False)
-    here.say(f"applying {summary(keys) or 'its config'}")
-    if not here.is_control_plane:
+    runs_with_it = not keys and not olds.get(_PENDING)
+    if not runs_with_it:
+        here.wait_before(goes_down=False)
+        here.say(f"applying {summary(keys) or 'its config'}")
+    if not here.is_control_plane and (inherited or not runs_with_it):
         # First, because afterwards the node's config no longer tells which taints were ours.
         recorded = unpack(olds.get("machine_configuration", live))
         taints.replace(
             here.api, here.name, before=[live, recorded], after=wanted, certain=not inherited
         )
+        inherited.clear()
+    if runs_with_it:
+        here.finish()
+        return
     if any(key.startswith(_OF_THE_API_SERVER) for key in keys):
         here.leave_load_balancer()
     # Staged, the node shows until its boot that it has yet to come, whatever becomes of this run.

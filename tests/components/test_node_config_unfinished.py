@@ -234,7 +234,30 @@ def test_taints_of_a_living_worker_are_replaced_and_foreign_ones_stay(living: Li
     ]
 
 
-def test_taints_of_a_control_plane_are_no_business_of_aconfig(living: Living) -> None:
+def test_a_replaced_worker_gets_its_own_taints_even_after_a_first_run_that_failed(
+    living: Living,
+) -> None:
+    name = "demo-worker-1"
+    old = {"key": "old", "value": "", "effect": "NoSchedule"}
+    # Of the earlier server; the new one found it and runs with today's config.
+    living.cluster.nodes[name]["spec"]["taints"] = [old]
+    living.cluster.configs[name] = config_of(name, **taints("new"))
+    before = living.props(name, server_id="10", **config(name, **taints("old")))
+    after = living.props(name, server_id="11", **config(name, **taints("new")))
+    living.cluster.kill(name)
+    with pytest.raises(OxideError):
+        NodeConfigProvider().update(name, before, after)
+    living.cluster.alive[living.cluster.addresses[name]] = name
+    living.cluster.nodes[name]["status"]["conditions"] = [{"type": "Ready", "status": "True"}]
+
+    NodeConfigProvider().update(name, _records(living, "does not answer"), after)
+
+    assert living.cluster.nodes[name]["spec"]["taints"] == [
+        {"key": "new", "value": "", "effect": "NoSchedule"},
+    ]
+
+
+def test_taints_of_a_control_plane_are_no_business_of_a_config(living: Living) -> None:
     name = "demo-cp-1"
     update(living, name, **config(name, **taints("new")))
 

@@ -116,27 +116,36 @@ class Life:
         while self.killed:
             self.recover()
         self.wish = dataclasses.replace(self.wish, skip=frozenset())
-        for server in self.broken():
-            if server.name in self.wish.nodes() and self._is_repairable(server):
-                self.world.boot(server)
+        self._repair(self.wish)
         self.world.sleep(200)
         for name, node in self.world.nodes.items():
             if node.cordoned and name in self.wish.nodes() and name not in self.cordoned_by_hand:
                 # The error of the failed leave says so.
                 node.cordoned = False
                 node.annotations.pop("oxide/cordoned", None)
-        lost = [s.name for s in self.broken() if s.name in self.wish.nodes()]
-        for name in lost:
-            self.up(self.wish, replace=[name])
+        self._replace_lost(self.wish)
         if not self.world.founded and self._on_roster is not None:
             # Nobody can leave a cluster that never came up; its error says to set the old numbers back first.
-            wish, run = self.wish, self.up(self._on_roster)
+            wish, before = self.wish, self._on_roster
+            self._repair(before)
+            self._replace_lost(before)
+            run = self.up(before)
             assert run.ok, f"up with the old numbers does not converge: {run.failures}"
             self.wish = wish
         run = self.up(self.wish)
         assert run.ok, f"up does not converge: {run.failures}"
         self.check_agreement()
         self.check_repeated()
+
+    def _repair(self, wish: Wish) -> None:
+        """Start what can be started of these nodes."""
+        for server in self.broken():
+            if server.name in wish.nodes() and self._is_repairable(server):
+                self.world.boot(server)
+
+    def _replace_lost(self, wish: Wish) -> None:
+        for name in [s.name for s in self.broken() if s.name in wish.nodes()]:
+            self.up(wish, replace=[name])
 
     def check_repeated(self) -> None:
         """A second `up` does nothing."""
