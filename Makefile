@@ -1,6 +1,8 @@
 PYTHON3 ?= python3
 PYTHON := .venv/bin/python
 QUICK_TESTS := tests/unit tests/components tests/program
+# The main job from the first `up` to the last `destroy`, and what goes wrong on the way.
+MAIN_JOB := tests/lab/test_life.py tests/lab/test_errors.py
 # Two files at a time, each by itself in order: tests of one life build on each other.
 PYTEST := $(PYTHON) -m pytest -n 2 --dist loadfile
 GO_MODULES := lab/node lab/plugins lab/kubernetes-plugin
@@ -8,7 +10,7 @@ GO_MODULES := lab/node lab/plugins lab/kubernetes-plugin
 GO := GOFLAGS="-mod=readonly -trimpath -buildvcs=false" CGO_ENABLED=0 GOWORK=off go
 
 .DEFAULT_GOAL := help
-.PHONY: help install venv up down env recover status check lint test test-lab test-go bench
+.PHONY: help install venv up down env recover status check smoke lint test test-lab test-go bench
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -33,6 +35,9 @@ down: venv ## Destroy the cluster and end the lab
 
 check: venv lint ## Format, lint, types and all tests that need no lab
 	@$(PYTEST) $(QUICK_TESTS)
+
+smoke: install lint ## The checks and the life of one cluster in the lab; minutes
+	@$(PYTEST) $(MAIN_JOB) $(QUICK_TESTS)
 
 test: install lint ## Everything, with whole clusters in the lab
 	@$(PYTEST) tests --durations=15

@@ -12,6 +12,8 @@ import requests
 from lab.instance import Lab
 from tests.lab.stacks import Stack, make_stack
 
+from .slow_lab import slow_lab, times
+
 NODES = 100
 """Nodes of the cluster: what a Hetzner network can hold. BENCH_NODES sets another number."""
 
@@ -41,9 +43,7 @@ def measure(directory: Path) -> str:
     is done; Oxide ends when every node is Ready as well.
     """
     nodes = int(os.environ.get("BENCH_NODES", NODES))
-    lab = Lab(directory / "state")
-    try:
-        lab.start()
+    with slow_lab(directory) as lab:
         oxide, flat = (_stack(lab, directory, name, nodes) for name in ("oxide", "flat"))
         shutil.copy(Path(__file__).with_name("flat.py"), flat.project / "__main__.py")
         ours = _Run(lab, oxide)
@@ -56,8 +56,6 @@ def measure(directory: Path) -> str:
         if raw != _raw(flat):
             raise RuntimeError(f"other raw resources: {raw - _raw(flat)} {_raw(flat) - raw}")
         flat.destroy()
-    finally:
-        lab.stop()
     return _report(nodes, ours, theirs, again, destroyed)
 
 
@@ -111,7 +109,7 @@ def _report(nodes: int, ours: _Run, theirs: _Run, again: _Run, destroyed: Counte
     hour = ours.requests.total() + again.requests.total() + destroyed.total()
     return "\n  ".join(
         [
-            f"{nodes} nodes",
+            f"{nodes} nodes, {times()}",
             f"up {ours.wall:.0f} s, flat program {theirs.wall:.0f} s: {wall:.2f} x, {_verdict(wall, WALL_LIMIT)} {WALL_LIMIT} x",
             f"{ours.requests.total()} requests, flat program {theirs.requests.total()}: {requests:.2f} x, "
             f"{_verdict(requests, REQUEST_LIMIT)} {REQUEST_LIMIT} x",

@@ -1,17 +1,12 @@
 """How long an upgrade of Talos takes, against the time that its nodes are away one after another."""
 
-import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from lab.instance import Lab
 from tests.lab import node_events
 from tests.lab.stacks import Stack, make_stack
 
-BOOT_SECONDS = 40
-"""Time that the lab's servers take to boot: about what a cloud server with Talos needs."""
+from .slow_lab import slow_lab, times
 
 LIMIT = 1.15
 """Ratio that the roll-out is meant to stay within."""
@@ -27,7 +22,7 @@ def measure(directory: Path) -> str:
     The lower bound is the critical path: every control plane from its upgrade's begin until its Node is Ready and its static pods
     run again, and the slowest of the workers. Nothing that checks each node before the next can be faster.
     """
-    with _lab(directory) as lab:
+    with slow_lab(directory) as lab:
         project = directory / "project"
         project.mkdir()
         stack = make_stack(
@@ -52,7 +47,10 @@ def measure(directory: Path) -> str:
         raise RuntimeError(f"not every node was upgraded: {sorted(away)}")
     path = sum(control_planes) + max(workers)
     verdict = "within" if wall <= LIMIT * path else "ABOVE"
-    return f"{wall:.0f} s for a critical path of {path:.0f} s: {wall / path:.2f} x, {verdict} {LIMIT} x"
+    return (
+        f"{wall:.0f} s for a critical path of {path:.0f} s: {wall / path:.2f} x, {verdict} {LIMIT} x"
+        f" ({times()})"
+    )
 
 
 def _away(stack: Stack, after: int) -> dict[str, float]:
@@ -74,19 +72,3 @@ def _away(stack: Stack, after: int) -> dict[str, float]:
         ):
             found[event.node] = moment - begins[event.node]
     return found
-
-
-@contextmanager
-def _lab(directory: Path) -> Iterator[Lab]:
-    kept = os.environ.get("LAB_BOOT_SECONDS")
-    os.environ["LAB_BOOT_SECONDS"] = str(BOOT_SECONDS)
-    lab = Lab(directory / "state")
-    try:
-        lab.start()
-        yield lab
-    finally:
-        lab.stop()
-        if kept is None:
-            del os.environ["LAB_BOOT_SECONDS"]
-        else:
-            os.environ["LAB_BOOT_SECONDS"] = kept
