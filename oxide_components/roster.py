@@ -255,7 +255,13 @@ def _let_leave(
             "touched. Check that your address is in adminCidrs and that the control planes run, then run `pulumi up` again. "
             "If the cluster never came up, set the old number back, or take it down with `pulumi destroy`"
         )
-    if len(reachable) == len(staying) and not _is_founded(talosctl, reachable):
+    if (
+        len(reachable) == len(staying)
+        and not _is_founded(talosctl, reachable)
+        and not _is_founded(
+            talosctl, _leaving_control_planes(recorded, staying, news["cluster_name"])
+        )
+    ):
         # Nobody can leave what was never founded; off, they cannot join it any more either.
         for node in leavers:
             cut_power(node["name"])
@@ -284,6 +290,18 @@ def _let_leave(
 def _leave_load_balancer(cluster_name: str, load_balancer: str, server_name: str) -> None:
     if load_balancer and (server := server_id(cluster_name, server_name)) is not None:
         load_balancer_targets.leave(client(), cluster_name, load_balancer, server)
+
+
+def _leaving_control_planes(
+    recorded: Mapping[str, Any], staying: Sequence[etcd.ControlPlane], cluster_name: str
+) -> list[etcd.ControlPlane]:
+    """Those that have a server: one that stays may be new and empty while these hold all that there is."""
+    kept = {node["name"] for node in staying}
+    return [
+        node
+        for node in recorded.get("control_planes") or ()
+        if node["name"] not in kept and server_id(cluster_name, node["name"]) is not None
+    ]
 
 
 def _is_founded(talosctl: Talosctl, control_planes: Sequence[etcd.ControlPlane]) -> bool:

@@ -314,6 +314,10 @@ class FakeCluster:
             del self.alive[address]
         return True
 
+    def server_id(self, cluster_name: str, name: str) -> int | None:
+        assert cluster_name == "demo"
+        return 11 if name in self.addresses else None
+
     def kill(self, name: str) -> None:
         del self.alive[self.addresses[name]]
         self.nodes[name]["status"]["conditions"] = [{"type": "Ready", "status": "Unknown"}]

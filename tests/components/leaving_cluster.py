@@ -23,6 +23,7 @@ def leaving_cluster(
     monkeypatch.setattr("time.sleep", lambda _seconds: None)
     monkeypatch.setattr(roster, "Talosctl", lambda _talosconfig: cluster)
     monkeypatch.setattr(roster, "power", cluster.power)
+    monkeypatch.setattr(roster, "server_id", cluster.server_id)
     monkeypatch.setattr(
         roster, "record_failure", lambda _id, outs, _reason: cluster.recorded.append(outs)
     )

@@ -253,6 +253,31 @@ def test_nobody_leaves_a_cluster_that_was_never_bootstrapped_nor_joins_it_later(
     assert cluster.done == ["power off demo-worker-3"]
 
 
+def test_a_cluster_whose_last_control_plane_is_new_and_empty_is_not_taken_for_one_that_never_was(
+    cluster: FakeCluster,
+) -> None:
+    cluster.no_data = {"demo-cp-1"}
+    cluster.sick = {"demo-cp-1"}
+
+    with pytest.raises(OxideError, match=r"etcd would lose its quorum.*Nothing was touched"):
+        update_roster(roster_props(3, 1), roster_props(1, 1))
+
+    assert cluster.done == []
+
+
+def test_control_planes_that_were_never_made_leave_a_cluster_that_never_was(
+    cluster: FakeCluster,
+) -> None:
+    cluster.members.clear()
+    cluster.api_down = True
+    cluster.kill("demo-cp-3")
+    del cluster.addresses["demo-cp-3"]
+
+    update_roster(roster_props(3, 1), roster_props(1, 1))
+
+    assert cluster.done == ["power off demo-cp-2"]
+
+
 def test_a_server_that_has_not_joined_yet_cannot_do_so_after_it_has_left(
     cluster: FakeCluster,
 ) -> None:

@@ -220,6 +220,7 @@ class _BoundServer:
 
     def __init__(self, world: World, server: Server) -> None:
         self._world, self._server = world, server
+        self.id = int(server.id)
         self.reload()
 
     def reload(self) -> None:
