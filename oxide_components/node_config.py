@@ -181,7 +181,11 @@ def _apply(here: Site, config: str, olds: Mapping[str, Any], inherited: dict[str
     # Staged, the node shows until its boot that it has yet to come, whatever becomes of this run.
     if _etcd_keys(keys, here.props) or not _applied(here, wanted):
         here.take_out()
-        here.machine.apply(wanted, staged=True)
+        try:
+            here.machine.apply(wanted, staged=True)
+        except OxideError:
+            here.put_back()
+            raise
         here.restart()
     if not all(key.startswith(_OF_THE_INSTALLER) for key in keys):
         time.sleep(SETTLE)

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+import yaml
 
 from oxide_components.errors import OxideError
 from oxide_components.kubernetes_api import CORDONED
@@ -53,6 +54,21 @@ def test_a_refused_config_fails_with_its_reason_and_is_recorded(living: Living) 
     with pytest.raises(OxideError, match="a label is refused"):
         update(living, "demo-worker-1", **config("demo-worker-1", **labels))
 
+    _records(living, "a label is refused")
+
+
+def test_a_config_refused_when_it_is_staged_leaves_its_control_plane_in_service(
+    living: Living,
+) -> None:
+    main, hostname = yaml.safe_load_all(
+        config_of("demo-cp-1", nodeLabels={"a": "refused-by-talos"})
+    )
+    main["cluster"]["etcd"] = {"extraArgs": {"quota-backend-bytes": "1"}}
+
+    with pytest.raises(OxideError, match="a label is refused"):
+        update(living, "demo-cp-1", machine_configuration=yaml.safe_dump_all([main, hostname]))
+
+    assert living.cluster.done == ["cordon demo-cp-1", "uncordon demo-cp-1"]
     _records(living, "a label is refused")
 
 
