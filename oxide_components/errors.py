@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
+
+import yaml
 
 _PLAIN_TEXT = re.compile(r"[\w./:@=,+-]+")
 _SHOWN_LENGTH = 80
+
+_DIFF = "diff:"
+_UNKNOWN_KEYS = re.compile(r"(?<=unknown keys found) during decoding:")
+_QUOTED_VALUE = re.compile(r"(!!\w+) `[^`]*`")
 
 SECRET_TEXT = "[secret]"
 """What a message shows in place of a value that is stored encrypted."""
@@ -76,3 +83,32 @@ def _one_line(text: str) -> str:
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
     )
+
+
+def without_values(text: str) -> str:
+    """What Talos says of a machine config, in one line: the keys that it names, and no value, which may be a secret."""
+    said, *quoted = _UNKNOWN_KEYS.split(text.partition(_DIFF)[0], maxsplit=1)
+    line = _QUOTED_VALUE.sub(rf"\1 {SECRET_TEXT}", " ".join(said.split()))
+    keys = sorted(set(_paths_in(quoted[0]))) if quoted else []
+    return f"{line}: {', '.join(keys)}" if keys else line
+
+
+def _paths_in(quoted: str) -> Iterator[str]:
+    try:
+        found = yaml.safe_load(quoted)
+    except yaml.YAMLError:
+        # Something else follows, and where the config ends nobody knows.
+        return
+    if isinstance(found, dict):
+        yield from _paths(found, ())
+
+
+def _paths(value: Any, above: tuple[str, ...]) -> Iterator[str]:
+    if isinstance(value, dict) and value:
+        for key, entry in value.items():
+            yield from _paths(entry, (*above, str(key)))
+    elif isinstance(value, list) and any(isinstance(entry, dict) for entry in value):
+        for entry in value:
+            yield from _paths(entry, above)
+    elif above:
+        yield ".".join(above)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import yaml
 
+from .errors import without_values
 from .etcd import ControlPlane
 from .talosctl import Talosctl, TalosError
 
@@ -13,7 +14,6 @@ _READ_TIMEOUT = 30.0
 _APPLY_TIMEOUT = 60.0
 _NEEDS_REBOOT = re.compile(r"can't be applied in immediate mode|requires a reboot")
 _TAG = re.compile(r"Tag:\s+(\S+)")
-_CONFIG_FOLLOWS = re.compile(r"diff:|(?<=unknown keys found)")
 _LOST = re.compile(r"Unavailable|EOF|no answer within|connection (reset|closed)")
 _REASON_LENGTH = 300
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
@@ -89,7 +89,7 @@ class Machine:
                     return False
                 # Talos' answer may quote the config.
                 raise TalosError(
-                    f"talosctl apply-config on {self._address}: {_without_diff(error)}"
+                    f"talosctl apply-config on {self._address}: {_reason(error)}"
                 ) from None
         return True
 
@@ -172,9 +172,7 @@ class Machine:
         raise error
 
 
-def _without_diff(error: TalosError) -> str:
-    """The reason in one line, without the config that may follow it."""
-    said = _CONFIG_FOLLOWS.split(error.output or str(error))[0]
-    return " ".join(said.split()).removeprefix("error applying new configuration: ")[
-        :_REASON_LENGTH
-    ]
+def _reason(error: TalosError) -> str:
+    """Why the node refuses, without the config that Talos quotes."""
+    said = without_values(error.output or str(error))
+    return said.removeprefix("error applying new configuration: ")[:_REASON_LENGTH]

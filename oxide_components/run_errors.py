@@ -5,7 +5,7 @@ from typing import ParamSpec, TypeVar
 
 import pulumi
 
-from .errors import OxideError
+from .errors import OxideError, without_values
 
 _LONGEST = 400
 
@@ -36,7 +36,8 @@ def told_if_failed(output: "pulumi.Output[_R]", what: str, way_out: str) -> "pul
     """
 
     def fail(error: Exception) -> _R:
-        reason = " ".join(str(error).split())
+        # A config that Talos refuses may hold secrets of the user's.
+        reason = without_values(str(error))
         if len(reason) > _LONGEST:
             reason = f"{reason[:_LONGEST]}..."
         raise pulumi.RunError(f"{what}: {reason}; {way_out}") from None
