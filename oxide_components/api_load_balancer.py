@@ -81,7 +81,8 @@ class ApiLoadBalancer(pulumi.ComponentResource):
             location=args["location"],
             algorithm=hcloud.LoadBalancerAlgorithmArgs(type="least_connections"),
             labels=naming.labels(args["cluster_name"], role=naming.ROLE_CONTROL_PLANE),
-            opts=child_options(self, opts),
+            # It cannot move, and another of its name cannot be made beside it.
+            opts=child_options(self, opts, ignore_changes=["location"]),
         )
         attached = hcloud.LoadBalancerNetwork(
             f"{name}-network",

@@ -226,3 +226,10 @@ def test_an_existing_network_gets_subnets_and_a_route_and_is_not_the_stacks_own(
 
 def test_a_network_has_no_route_unless_it_is_asked_for() -> None:
     assert _network().of_type("hcloud:index/networkRoute:NetworkRoute") == []
+
+
+def test_another_location_replaces_no_load_balancer() -> None:
+    # Its name is taken as long as the old one stands, and its address is in people's hands.
+    (balancer,) = record(lambda: _balancer(public=True)).of_type(LOAD_BALANCER)
+
+    assert balancer.ignore_changes == ["location"]
