@@ -182,7 +182,15 @@ def taken_over(deployment: Mapping[str, Any], found: Mapping[str, str]) -> dict[
             )
         else:
             pending.append(operation)
-    inner["resources"] = [*(inner.get("resources") or []), *adopted]
+    # One that was being replaced is recorded until its successor is, and what depends on it stands behind it.
+    replacements = {resource["urn"]: resource for resource in adopted}
+    resources = [
+        replacements.pop(resource["urn"], resource)
+        if resource.get("pendingReplacement")
+        else resource
+        for resource in inner.get("resources") or []
+    ]
+    inner["resources"] = [*resources, *replacements.values()]
     inner["pending_operations"] = pending
     return {**deployment, "deployment": inner}
 

@@ -11,7 +11,7 @@ from hcloud.load_balancers import BoundLoadBalancer
 
 from lab import api
 
-from .stacks import Stack
+from .stacks import SERVER, Stack
 
 NAT = "10.0.2.2"
 
@@ -108,3 +108,35 @@ def test_parts_that_killed_runs_have_made_are_taken_over(new_stack: Callable[...
     assert len(balancer.services or []) == len(balancer.targets or []) == 1
     stack.destroy()
     assert stack.cloud_objects() == {}
+
+
+def test_a_replacement_that_was_killed_is_finished(new_stack: Callable[..., Stack]) -> None:
+    stack = new_stack("renewed", controlPlanes="1", workers="1")
+    stack.up()
+    name = "renewed-worker-1"
+    before = stack.cloud.servers.get_by_name(name)
+    assert before is not None
+    (urn,) = (
+        resource["urn"]
+        for resource in stack.resources()
+        if resource["type"] == SERVER and resource["inputs"]["name"] == name
+    )
+
+    def made(stack: Stack) -> bool:
+        now = stack.cloud.servers.get_by_name(name)
+        return now is not None and now.id != before.id
+
+    api.plan_fault(
+        stack.lab,
+        {"kind": "delay", "method": "GET", "path": "/actions", "seconds": 0.5, "count": 0},
+    )
+    up = ["pulumi", "--non-interactive", "up", "--yes", "--skip-preview", "--replace", urn]
+    _killed(stack, up, made)
+    api.clear_faults(stack.lab)
+    run = stack.recover()
+    assert run.code == 0, run.text
+
+    assert "worker-1 exists as" in run.text
+    assert stack.up().changes == {}
+    assert stack.agreed() == ["renewed-cp-1", name]
+    stack.destroy()

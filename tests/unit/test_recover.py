@@ -305,3 +305,27 @@ def test_before_the_api_has_ever_served_nobody_waits_for_it(
     wait_for_api({"deployment": {"resources": resources}})
 
     assert clock == [0.0]
+
+
+def test_a_server_that_takes_anothers_place_stands_where_that_one_is_recorded() -> None:
+    new = {"urn": "server", "type": SERVER, "inputs": {"name": "demo-cp-1"}}
+    deployment = {
+        "deployment": {
+            "resources": [
+                {"urn": "network"},
+                {**new, "id": "5", "pendingReplacement": True},
+                {"urn": "node", "dependencies": ["server"]},
+            ],
+            "pending_operations": [{"type": "creating", "resource": new}],
+        }
+    }
+
+    found = taken_over(deployment, {"server": "9"})["deployment"]
+
+    assert [(one["urn"], one.get("id")) for one in found["resources"]] == [
+        ("network", None),
+        ("server", "9"),
+        ("node", None),
+    ]
+    assert "pendingReplacement" not in found["resources"][1]
+    assert found["pending_operations"] == []
