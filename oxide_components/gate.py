@@ -88,14 +88,20 @@ class Gate:
 
         def reason() -> str | None:
             label = quote(f"{POOL_NODE_LABEL}={pool}")
-            out = []
-            for node in self._api.items(f"/api/v1/nodes?labelSelector={label}"):
-                other = node["metadata"]["name"]
-                if other != name and other not in self._skipped and _is_out(node):
-                    out.append(other)
+            out = [
+                node
+                for node in self._api.items(f"/api/v1/nodes?labelSelector={label}")
+                if node["metadata"]["name"] not in (name, *self._skipped) and _is_out(node)
+            ]
             if len(out) < most:
                 return None
-            return f"{', '.join(out)} of pool {pool} not in service (at most {most} at a time)"
+            names = ", ".join(node["metadata"]["name"] for node in out)
+            why = f"{names} of pool {pool} not in service (at most {most} at a time)"
+            ready = [n["metadata"]["name"] for n in out if node_not_ready_reason(n) is None]
+            if ready:
+                # A run that failed has left them so, and their own turn comes after this node's.
+                why += f"; if nobody works on it, `kubectl uncordon {' '.join(ready)}`"
+            return why
 
         self._wait(f"the other workers before {name}", reason)
 

@@ -10,6 +10,7 @@ from pulumi.dynamic import (
     CheckResult,
     CreateResult,
     DiffResult,
+    ReadResult,
     Resource,
     UpdateResult,
 )
@@ -18,7 +19,7 @@ from .dynamic_provider import LifecycleProvider, cluster_lock, log_info, log_pro
 from .errors import OxideError
 from .gate import Gate
 from .kubeconfig import server_url
-from .kubernetes_api import KubernetesApi
+from .kubernetes_api import KubernetesApi, node_not_ready_reason
 from .recorded_failure import record_failure
 from .rollout import Rollout
 from .talosctl import Talosctl
@@ -70,6 +71,24 @@ class KubernetesVersionProvider(LifecycleProvider):
         if problem := _step_problem(olds, news):
             raise OxideError(problem)
         return UpdateResult(_made_so(news, reached=olds["version"]))
+
+    def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
+        """
+        Mark the version as not reached where a node runs another, as one does that came back with its first config.
+
+        A silent cluster stays as recorded.
+        """
+        outs = dict(props)
+        left_out = {*(props.get("skip_nodes") or ()), *(props.get(_LEFT_OUT) or ())}
+        try:
+            api = KubernetesApi(props["kubeconfig"], timeout=5)
+            behind = _others(api, props["version"], api.items("/api/v1/nodes"))
+        except Exception:
+            # Refreshing must work whatever state the cluster is in.
+            behind = []
+        if not set(behind) <= left_out:
+            outs[_PENDING] = True
+        return ReadResult(id_, outs)
 
 
 class KubernetesVersion(Resource, module="oxide", name="KubernetesVersion"):
@@ -150,6 +169,11 @@ def _upgrade(props: dict[str, Any]) -> list[str]:
     behind = _others(api, version, nodes)
     if set(behind) <= skipped or props.get("held"):
         return [*behind, *_absent(skipped, nodes)]
+    if dead := _dead(skipped, nodes):
+        raise OxideError(
+            f"{', '.join(dead)} (skipNodes) is not Ready, and talosctl upgrades no cluster with a node that does not answer: take "
+            f"it out of Kubernetes (`kubectl delete node {' '.join(dead)}`; it registers again when it is back) or scale it away"
+        )
     with (
         cluster_lock(f"{props['cluster_name']} {first['public_address']}"),
         Talosctl(props["talosconfig"]) as talosctl,
@@ -179,6 +203,14 @@ def _upgrade(props: dict[str, Any]) -> list[str]:
     if missed := [name for name in behind if name not in skipped]:
         raise OxideError(f"not at Kubernetes {version} after the upgrade: {', '.join(missed)}")
     return [*behind, *_absent(skipped, nodes)]
+
+
+def _dead(skipped: Collection[str], nodes: Sequence[dict[str, Any]]) -> list[str]:
+    return [
+        node["metadata"]["name"]
+        for node in nodes
+        if node["metadata"]["name"] in skipped and node_not_ready_reason(node) is not None
+    ]
 
 
 def _absent(skipped: Collection[str], nodes: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -16,7 +16,7 @@ from pulumi.dynamic import (
 
 from . import etcd, load_balancer_targets, naming
 from .cordon import put_back
-from .dynamic_provider import LifecycleProvider, cluster_lock, log_info, wait_until
+from .dynamic_provider import LifecycleProvider, cluster_lock, log_info, log_warning, wait_until
 from .errors import OxideError, UntouchedError
 from .hetzner_api import client, power, server_id
 from .kubeconfig import people_kubeconfig
@@ -204,6 +204,12 @@ def _take_back(names: Sequence[str], props: Mapping[str, Any]) -> None:
                     props.get("urn"),
                     RETURN_TIMEOUT,
                     partial(_absence, api, name),
+                )
+                # Its disk was wiped, and what Hetzner hands a server never changes.
+                log_warning(
+                    props.get("urn"),
+                    f"{name} has left and is back with the machine config of its first day: run `pulumi up --refresh`, which brings "
+                    "it what has changed since",
                 )
             put_back(api, name)
 

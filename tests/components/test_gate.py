@@ -134,6 +134,16 @@ def test_as_many_workers_of_a_pool_may_be_out_as_the_setting_allows(
             _gate(living).before_worker("demo-worker-1", "worker", most)
 
 
+def test_a_worker_that_an_earlier_run_has_left_cordoned_is_named_with_the_way_out(
+    living: Living,
+) -> None:
+    _mark_cordoned(living, "demo-worker-2")
+    _not_ready(living, "demo-worker-3")
+
+    with pytest.raises(OxideError, match=r"`kubectl uncordon demo-worker-2`"):
+        _gate(living).before_worker("demo-worker-1", "worker", 1)
+
+
 def test_workers_of_other_pools_skipped_ones_and_the_node_itself_do_not_count(
     living: Living,
 ) -> None:

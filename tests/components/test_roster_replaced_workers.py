@@ -110,8 +110,10 @@ def _failed(olds: dict[str, Any], news: dict[str, Any], cluster: FakeCluster) ->
 
 
 def test_nodes_that_have_left_come_back_where_the_old_number_is_set_back(
-    cluster: FakeCluster, announced: list[str]
+    cluster: FakeCluster, announced: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    warned: list[str] = []
+    monkeypatch.setattr(roster, "log_warning", lambda _urn, text: warned.append(text))
     before = roster_props(3, 3)
     recorded = _failed(before, roster_props(3, 0), cluster)
     RosterProvider().diff("demo", recorded, before)
@@ -125,6 +127,12 @@ def test_nodes_that_have_left_come_back_where_the_old_number_is_set_back(
     assert sorted(cluster.nodes) == sorted(node["name"] for node in before["nodes"])
     assert cluster.cordoned() == []
     assert outs["leaving"] == []
+    # They boot from what their servers were made with.
+    assert sorted(text.split(" has left")[0] for text in warned) == [
+        "demo-worker-2",
+        "demo-worker-3",
+    ]
+    assert all("`pulumi up --refresh`" in text for text in warned)
 
 
 def test_only_those_that_stay_come_back(cluster: FakeCluster) -> None:

@@ -92,8 +92,12 @@ class FakeTalosctl:
 
     def _upgrade_k8s(self, _server: Server, _words: Sequence[str], flags: dict[str, str]) -> str:
         world = self._world
+        up = {server.name for server in world.servers.values() if world.is_up(server)}
+        if silent := sorted(set(world.nodes) - up):
+            # It asks every Node object before it moves anything.
+            raise _failed(["upgrade-k8s"], silent[0], "no route to host")
         for server in world.servers.values():
-            if not world.is_up(server) or server.config is None:
+            if server.name not in up or server.config is None:
                 continue
             # What runs the version already is skipped.
             if kubelet_version(server.config) != f"v{flags['--to']}":

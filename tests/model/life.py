@@ -204,6 +204,9 @@ class Life:
             stays = server.name in nodes
             if stays and server.name not in wish.skip and pool_of(server.name) in pools:
                 return False
+            if changes and stays and server.name in self.world.nodes:
+                # Kubernetes does not move past a Node object that does not answer.
+                return False
         return True
 
     def is_wanted(self, server: Server) -> bool:
