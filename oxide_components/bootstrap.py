@@ -1,6 +1,7 @@
 """The guarded bootstrap: founds etcd on the first control plane, empty once in a cluster's life, later from a snapshot only."""
 
 import re
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
@@ -26,11 +27,15 @@ from .dynamic_provider import (
     wait_until,
 )
 from .errors import OxideError
+from .hetzner_api import power
 from .talosctl import Talosctl, TalosError
 from .urn import child_urn
 
 BOOT_TIMEOUT = 900.0
 """Seconds until every planned control plane must answer: Hetzner's slow days and Talos' first boot together."""
+
+POWER_PATIENCE = 60.0
+"""Seconds of silence after which Hetzner is asked whether a control plane runs at all."""
 
 ETCD_TIMEOUT = 600.0
 """Seconds that etcd may take to start once it is bootstrapped: it pulls its image first."""
@@ -192,7 +197,7 @@ def _bootstrap(props: Mapping[str, Any]) -> str | None:
         cluster_lock(f"{props['cluster_name']} {first['public_address']}"),
         Talosctl(props["talosconfig"]) as talosctl,
     ):
-        holder = _holder_of_data(talosctl, nodes, urn)
+        holder = _holder_of_data(talosctl, props["cluster_name"], nodes, urn)
         if holder is None:
             if snapshot:
                 log_progress(urn, f"restoring etcd from {snapshot}")
@@ -217,11 +222,13 @@ def _bootstrap(props: Mapping[str, Any]) -> str | None:
 
 
 def _holder_of_data(
-    talosctl: Talosctl, nodes: Sequence[Mapping[str, str]], urn: str | None
+    talosctl: Talosctl, cluster_name: str, nodes: Sequence[Mapping[str, str]], urn: str | None
 ) -> str | None:
     """A control plane whose disk holds an etcd member; only where there is none, every one has to tell."""
     empty: set[str] = set()
     found: list[str] = []
+    looked_at: set[str] = set()
+    begin = time.monotonic()
 
     def silent_reason() -> str | None:
         reason = None
@@ -236,6 +243,11 @@ def _holder_of_data(
                 empty.add(name)
             except TalosError as error:
                 reason = reason or f"{name}: {error}"
+                if name not in looked_at and time.monotonic() - begin >= POWER_PATIENCE:
+                    looked_at.add(name)
+                    # Servers without public addresses start last, so that a killed run may have left one off.
+                    if power(cluster_name, name, on=True):
+                        log_warning(urn, f"{name} was off and is started")
         return reason
 
     wait_until("the control planes", urn, BOOT_TIMEOUT, silent_reason)

@@ -190,6 +190,28 @@ def test_a_node_that_still_boots_is_waited_for(
     assert len(talos.calls("bootstrap")) == 2
 
 
+def test_a_control_plane_that_a_killed_run_has_left_off_is_started_once(
+    talos: FakeTalos, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    talos.answer(_answers({1: False, 2: None, 3: False}))
+    monkeypatch.setattr(bootstrap, "BOOT_TIMEOUT", 30.0)
+    monkeypatch.setattr(bootstrap, "POWER_PATIENCE", 0.0)
+    monkeypatch.setattr("oxide_components.dynamic_provider.time.sleep", lambda _seconds: None)
+    started: list[str] = []
+
+    def power(cluster_name: str, name: str, *, on: bool) -> bool:
+        assert (cluster_name, on) == ("demo", True)
+        started.append(name)
+        talos.answer(_answers(EMPTY))
+        return True
+
+    monkeypatch.setattr(bootstrap, "power", power)
+    BootstrapProvider().create(_props())
+
+    assert started == ["demo-cp-2"]
+    assert talos.calls("bootstrap") == ["10.0.0.11 bootstrap"]
+
+
 def test_a_final_refusal_of_the_node_is_shown_in_one_line(talos: FakeTalos) -> None:
     refusal = "error: rpc error: code = PermissionDenied desc = not authorized"
     talos.answer(_answers(EMPTY, refusal))
