@@ -38,6 +38,8 @@ class Catalogue:
     """Empty where nobody has asked for one."""
     servers: frozenset[str] = frozenset()
     """Names of the cluster's servers."""
+    without_ipv6: frozenset[str] = frozenset()
+    """Names of those that have no IPv6 network."""
     network: ExistingNetwork | None = None
     """None where there is no network of that id, or none was asked for."""
 
@@ -68,7 +70,7 @@ class Hetzner:
 
 
 def _look(client: Client, wanted: Wanted) -> Catalogue:
-    label = f"{LABEL_CLUSTER}={wanted.cluster_name}"
+    servers = client.servers.get_all(label_selector=f"{LABEL_CLUSTER}={wanted.cluster_name}")
     return Catalogue(
         locations={one.name: one.network_zone for one in client.locations.get_all()},
         server_types={
@@ -84,7 +86,10 @@ def _look(client: Client, wanted: Wanted) -> Catalogue:
             one.name
             for one in (client.load_balancer_types.get_all() if wanted.load_balancer else ())
         ),
-        servers=frozenset(one.name for one in client.servers.get_all(label_selector=label)),
+        servers=frozenset(one.name for one in servers),
+        without_ipv6=frozenset(
+            one.name for one in servers if one.public_net is None or one.public_net.ipv6 is None
+        ),
         network=_network(client, wanted.network_id),
     )
 

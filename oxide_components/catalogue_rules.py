@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from .catalogue import Catalogue, ExistingNetwork
+from .config_exposure import PUBLIC
 from .config_reader import Reader
 from .errors import Problem
 from .naming import CONTROL_PLANE_POOL, in_turn, server_name
@@ -61,7 +62,27 @@ def check_catalogue(
         )
     if fields["network_id"] is not None and reader.ok("networkId"):
         reader.add_all(_network_problems(fields, catalogue.network))
+    reader.add_all(_reverse_name_problems(fields, catalogue))
     return warnings
+
+
+def _reverse_name_problems(fields: Mapping[str, Any], catalogue: Catalogue) -> Iterator[Problem]:
+    """A server gets its IPv6 network when it is made, and without one there is nothing to name."""
+    if not fields["rdns"] or not fields["ipv6"]:
+        return
+    public = {
+        name
+        for key, *_, names in _uses(fields)
+        for name in names
+        if fields["access" if key == "controlPlaneServerType" else "worker_access"] == PUBLIC
+    }
+    if bare := sorted(public & catalogue.without_ipv6):
+        yield Problem(
+            setting="ipv6",
+            value="true",
+            reason=f"gives {', '.join(bare)} no IPv6 network, which only new servers get, and rdns has to name one",
+            way_out="set it to false as long as they are there, or take rdns away",
+        )
 
 
 def _uses(fields: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str, str, frozenset[str]]]:

@@ -218,3 +218,27 @@ def test_an_existing_network_that_does_not_fit_is_refused(
 def test_the_clusters_own_subnets_of_an_earlier_run_are_no_overlap() -> None:
     own = {IPv4Network("10.0.0.0/24"): "eu-central", IPv4Network("10.0.1.0/24"): "eu-central"}
     assert _config(IN_NETWORK, replace(OFFERS, network=replace(NETWORK, subnets=own))).network_id
+
+
+BARE = replace(
+    OFFERS,
+    servers=frozenset({"oxide-cp-1", "oxide-worker-1"}),
+    without_ipv6=frozenset({"oxide-cp-1", "oxide-worker-1"}),
+)
+
+
+def test_an_ipv6_network_that_living_servers_do_not_have_is_not_named() -> None:
+    (problem,) = _problems({"rdns": "{name}.example.com"}, BARE)
+
+    assert "oxide:ipv6: true gives oxide-cp-1, oxide-worker-1 no IPv6 network" in problem
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"rdns": "{name}.example.com", "ipv6": "false"},
+    ],
+)
+def test_nothing_is_named_where_no_name_is_wanted(values: Mapping[str, Any]) -> None:
+    assert _config(values, BARE).rdns == values.get("rdns")
