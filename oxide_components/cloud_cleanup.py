@@ -136,8 +136,12 @@ class CloudCleanupProvider(LifecycleProvider):
                 f"what the cluster has made at Hetzner cannot be listed: {error}; run `pulumi destroy` again"
             ) from None
         if found.servers:
-            # Nothing of a living cluster is touched: this is an add-on that was switched off.
-            return
+            # They may use what would be cleared, and once this resource is gone nobody would come back for it.
+            names = " ".join(found.servers)
+            raise OxideError(
+                f"servers of this cluster are still in its network, and no resource of this stack stands for them: {names}. Delete "
+                f"them (`hcloud server delete {names}`), then run `pulumi destroy` again"
+            )
         urn = props.get("urn")
         failures = _clear_balancers(found.load_balancers, urn) + _clear_routes(found, urn)
         if props["delete_volumes"]:

@@ -105,7 +105,7 @@ def create_cluster(config: ClusterConfig) -> Cluster:
             addons=guarded_addons(config),
         ),
         # An operator whose address has changed is let in before anything needs the cluster.
-        pulumi.ResourceOptions(depends_on=[identity, *firewalls, *cleanup]),
+        pulumi.ResourceOptions(depends_on=[identity, *firewalls, cleanup]),
         protect=protect,
     )
     worker_pools = tuple(

@@ -36,23 +36,23 @@ def guarded_addons(config: ClusterConfig) -> list[str]:
 
 def cloud_cleanup(
     config: ClusterConfig, network_id: pulumi.Input[int], opts: pulumi.ResourceOptions
-) -> list[pulumi.Resource]:
-    """Whatever clears up at Hetzner behind the add-ons. Servers have to depend on it, and it on the subnets."""
-    if not guarded_addons(config):
-        return []
-    return [
-        CloudCleanup(
-            "cloud-cleanup",
-            cluster_name=config.cluster_name,
-            network_id=network_id,
-            subnets=[str(config.control_subnet_cidr), str(config.worker_subnet_cidr)],
-            pod_cidr=str(config.pod_cidr),
-            delete_volumes=config.delete_volumes,
-            encrypted_volumes=config.addons.csi is not None
-            and config.addons.csi.encrypted_storage_class,
-            opts=opts,
-        )
-    ]
+) -> pulumi.Resource:
+    """
+    Whatever clears up at Hetzner behind the cluster. Servers have to depend on it, and it on the subnets.
+
+    It is there without add-ons as well: they may have been switched off, or be the user's own.
+    """
+    return CloudCleanup(
+        "cloud-cleanup",
+        cluster_name=config.cluster_name,
+        network_id=network_id,
+        subnets=[str(config.control_subnet_cidr), str(config.worker_subnet_cidr)],
+        pod_cidr=str(config.pod_cidr),
+        delete_volumes=config.delete_volumes,
+        encrypted_volumes=config.addons.csi is not None
+        and config.addons.csi.encrypted_storage_class,
+        opts=opts,
+    )
 
 
 def early_addons(

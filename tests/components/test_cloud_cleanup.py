@@ -109,13 +109,19 @@ def test_volumes_go_where_that_is_wanted(cloud: Cloud, said: list[str]) -> None:
     assert "pvc-1" in cloud.deleted
 
 
-def test_nothing_of_a_living_cluster_is_touched(cloud: Cloud, said: list[str]) -> None:
+def test_a_server_that_nobody_stands_for_is_named_and_the_next_destroy_clears_the_rest(
+    cloud: Cloud, said: list[str]
+) -> None:
     link = SimpleNamespace(network=SimpleNamespace(id=7))
-    cloud.alive = [SimpleNamespace(name="demo-cp-1", private_net=[link])]
+    cloud.alive = [SimpleNamespace(name="demo-worker-3", private_net=[link])]
 
-    destroy(delete_volumes=True)
+    with pytest.raises(OxideError, match="`hcloud server delete demo-worker-3`"):
+        destroy(delete_volumes=True)
 
     assert cloud.deleted == []
+    cloud.alive = []
+    destroy(delete_volumes=True)
+    assert cloud.deleted
 
 
 def test_the_passphrase_of_kept_volumes_is_to_be_saved_before_it_goes(

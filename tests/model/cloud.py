@@ -166,6 +166,8 @@ class Client:
         self.placement_groups = _Objects(world, "hcloud:index/placementGroup:PlacementGroup")
         self.primary_ips = _Objects(world, PRIMARY_IP)
         self.load_balancers = _Objects(world, "hcloud:index/loadBalancer:LoadBalancer")
+        # The cluster's own controllers make none here.
+        self.volumes = _Objects(world, "hcloud:index/volume:Volume")
 
 
 class _Objects:
@@ -188,7 +190,7 @@ class _Objects:
             if type_ == SUBNET and int(subnet["networkId"]) == id_
         ]
         return SimpleNamespace(
-            id=id_, subnets=[SimpleNamespace(ip_range=ip_range) for ip_range in ranges]
+            id=id_, subnets=[SimpleNamespace(ip_range=one) for one in ranges], routes=[]
         )
 
 
@@ -198,7 +200,9 @@ class _Servers:
 
     def get_all(self, *, name: str | None = None, label_selector: str) -> list[SimpleNamespace]:
         return [
-            SimpleNamespace(id=int(server.id), name=server.name, created=server.created)
+            SimpleNamespace(
+                id=int(server.id), name=server.name, created=server.created, private_net=[]
+            )
             for server in self._world.servers.values()
             if name in (None, server.name) and labels_match(server.labels, label_selector)
         ]
