@@ -34,6 +34,9 @@ SAVE_PASSPHRASE = (
 DETACH_TIMEOUT = 60.0
 """Seconds that Hetzner may take to detach a volume from a server that has just been deleted."""
 
+GONE_TIMEOUT = 30.0
+"""Seconds that Hetzner may go on listing a server that has just been deleted."""
+
 _HETZNER_ERRORS = (APIException, ActionException, RequestException)
 
 
@@ -128,9 +131,11 @@ class CloudCleanupProvider(LifecycleProvider):
 
     def delete(self, _id: str, props: dict[str, Any]) -> None:
         """Clear what the cluster has left behind."""
+        end = time.monotonic() + GONE_TIMEOUT
         try:
             hetzner = client()
-            found = find(hetzner, props)
+            while (found := find(hetzner, props)).servers and time.monotonic() < end:
+                time.sleep(2)
         except _HETZNER_ERRORS as error:
             raise OxideError(
                 f"what the cluster has made at Hetzner cannot be listed: {error}; run `pulumi destroy` again"

@@ -78,6 +78,7 @@ class Cloud:
 def cloud(monkeypatch: pytest.MonkeyPatch) -> Cloud:
     made = Cloud()
     monkeypatch.setattr(cloud_cleanup, "client", lambda: made)
+    monkeypatch.setattr(cloud_cleanup, "GONE_TIMEOUT", 0.0)
     return made
 
 
@@ -122,6 +123,19 @@ def test_a_server_that_nobody_stands_for_is_named_and_the_next_destroy_clears_th
     cloud.alive = []
     destroy(delete_volumes=True)
     assert cloud.deleted
+
+
+def test_a_server_that_is_still_listed_for_a_moment_holds_nothing_up(
+    cloud: Cloud, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = SimpleNamespace(network=SimpleNamespace(id=7))
+    cloud.alive = [SimpleNamespace(name="demo-worker-3", private_net=[link])]
+    monkeypatch.setattr(cloud_cleanup, "GONE_TIMEOUT", 60.0)
+    monkeypatch.setattr("time.sleep", lambda _seconds: cloud.alive.clear())
+
+    destroy()
+
+    assert "ours" in cloud.deleted
 
 
 def test_the_passphrase_of_kept_volumes_is_to_be_saved_before_it_goes(
