@@ -114,15 +114,21 @@ def _wanted(settings: str) -> tuple[Goal, ...]:
         for key, value in json.loads(settings).items()
     }
     pulumi.runtime.set_all_config({f"oxide:{key}": value for key, value in values.items()})
-    config = ClusterConfig.load(pulumi.Config("oxide"))
-    monitor = _Monitor()
-    mocks.set_mocks(monitor.mocks, project="oxide", stack="test", preview=False, monitor=monitor)
+    try:
+        config = ClusterConfig.load(pulumi.Config("oxide"))
+        monitor = _Monitor()
+        mocks.set_mocks(
+            monitor.mocks, project="oxide", stack="test", preview=False, monitor=monitor
+        )
 
-    @mocks.test
-    def run() -> None:
-        create_cluster(config)
+        @mocks.test
+        def run() -> None:
+            create_cluster(config)
 
-    run()
+        run()
+    finally:
+        # Other tests of this process have settings of their own.
+        pulumi.runtime.set_all_config({})
     return _in_order(monitor.goals())
 
 
