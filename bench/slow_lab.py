@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lab.instance import Lab
+from lab.instance import Lab, running
 
 BOOT_SECONDS = 40
 """Time that a server takes to boot: about what a cloud server with Talos needs. LAB_BOOT_SECONDS sets another."""
@@ -17,24 +17,23 @@ look better. LAB_ACTION_SECONDS sets another.
 """
 
 
+_TIMES = {"LAB_BOOT_SECONDS": BOOT_SECONDS, "LAB_ACTION_SECONDS": ACTION_SECONDS}
+
+
 @contextmanager
 def slow_lab(directory: Path) -> Iterator[Lab]:
     """A running lab with these times, unless the environment sets others."""
-    times = {"LAB_BOOT_SECONDS": BOOT_SECONDS, "LAB_ACTION_SECONDS": ACTION_SECONDS}
-    own = {key: str(seconds) for key, seconds in times.items() if key not in os.environ}
+    own = {key: str(seconds) for key, seconds in _TIMES.items() if key not in os.environ}
     os.environ.update(own)
-    lab = Lab(directory / "state")
     try:
-        lab.start()
-        yield lab
+        with running(directory / "state") as lab:
+            yield lab
     finally:
-        lab.stop()
         for key in own:
             del os.environ[key]
 
 
 def times() -> str:
     """The times of the lab, for the report."""
-    boot = os.environ.get("LAB_BOOT_SECONDS", BOOT_SECONDS)
-    action = os.environ.get("LAB_ACTION_SECONDS", ACTION_SECONDS)
+    boot, action = (os.environ.get(key, seconds) for key, seconds in _TIMES.items())
     return f"servers made in {action} s, booting in {boot} s"

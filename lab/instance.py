@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import secrets
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -226,6 +227,17 @@ class Lab:
     @property
     def _passphrase(self) -> Path:
         return self.state_dir / "passphrase"
+
+
+@contextmanager
+def running(state_dir: Path) -> Iterator[Lab]:
+    """A lab of its own, stopped at the end, and also where it has not quite started."""
+    lab = Lab(state_dir)
+    try:
+        lab.start()
+        yield lab
+    finally:
+        lab.stop()
 
 
 def write_private(file: Path, text: str) -> None:

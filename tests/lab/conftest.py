@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from lab.instance import Lab
+from lab.instance import Lab, running
 
 from .stacks import Stack, make_stack
 
@@ -15,12 +15,10 @@ from .stacks import Stack, make_stack
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """A running lab of its own. LAB_KEEP=1 leaves its directory for a look at the logs."""
     directory = tmp_path_factory.mktemp("lab")
-    lab = Lab(directory / "state")
     try:
-        lab.start()
-        yield lab
+        with running(directory / "state") as lab:
+            yield lab
     finally:
-        lab.stop()
         if not os.environ.get("LAB_KEEP"):
             shutil.rmtree(directory, ignore_errors=True)
 
