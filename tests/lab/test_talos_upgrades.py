@@ -61,6 +61,11 @@ def schematic(cluster: Cluster, node: str) -> str:
     return str(found)
 
 
+def annotated_schematic(cluster: Cluster) -> str:
+    annotations = cluster.nodes()["demo-worker-1"]["metadata"]["annotations"]
+    return str(annotations["extensions.talos.dev/schematic"])
+
+
 def test_talos_is_upgraded_and_brought_back(lab: NodeLab, cluster: Cluster) -> None:
     config, boot = cluster.live_config(WORKER), cluster.boot_id(WORKER)
     vanilla = schematic(cluster, WORKER)
@@ -72,8 +77,8 @@ def test_talos_is_upgraded_and_brought_back(lab: NodeLab, cluster: Cluster) -> N
     ready(cluster)
     node = cluster.nodes()["demo-worker-1"]
     assert node["status"]["nodeInfo"]["osImage"] == "Talos (v1.13.10)"
-    annotations = node["metadata"]["annotations"]
-    assert annotations["extensions.talos.dev/schematic"] == SCHEMATIC
+    # Talos writes its annotations after the kubelet has reported the node.
+    eventually("annotated schematic", lambda: annotated_schematic(cluster) == SCHEMATIC)
     upgrade(cluster, WORKER, "v1.13.9")
     assert talos_version(cluster, WORKER) == "v1.13.9"
     ready(cluster)
