@@ -37,7 +37,7 @@ def empty(
     node = api.node(name)
     if node is None:
         return
-    if has_refuge(api.items("/api/v1/nodes"), node, {name, *unavailable}):
+    if has_refuge(api, node, {name, *unavailable}, lambda text: log_progress(urn, text)):
         drain(api, name, timeout, lambda text: log_progress(urn, text))
     else:
         log_warning(

@@ -5,13 +5,36 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from .errors import OxideError
-from .kubernetes_api import ApiUnavailableError, KubernetesApi, node_not_ready_reason
+from .kubernetes_api import (
+    NETWORK_NOT_READY,
+    ApiUnavailableError,
+    KubernetesApi,
+    node_not_ready_reason,
+)
 
 _MIRROR = "kubernetes.io/config.mirror"
 _FINISHED = frozenset({"Succeeded", "Failed"})
 _KEEPS_AWAY = frozenset({"NoSchedule", "NoExecute"})
 _CORDON = "node.kubernetes.io/unschedulable"
+_SETTLING = frozenset(
+    {
+        "node.kubernetes.io/not-ready",
+        "node.kubernetes.io/unreachable",
+        "node.kubernetes.io/network-unavailable",
+        NETWORK_NOT_READY,
+        "node.cloudprovider.kubernetes.io/uninitialized",
+    }
+)
+"""
+Taints of a node that comes (back) into service, which go by themselves.
+
+The Ready condition is ahead of them: the node controller looks after its NoExecute taints every 5 s
+(`--node-monitor-period`), Cilium's operator after its own when the agent is up.
+"""
 _PODS_NAMED = 5
+
+REFUGE_TIMEOUT = 30.0
+"""Seconds that a node which could take the pods of another may take to become Ready."""
 
 
 def must_go(pod: Mapping[str, Any]) -> bool:
@@ -25,29 +48,64 @@ def must_go(pod: Mapping[str, Any]) -> bool:
     )
 
 
-def takes_pods_of(node: Mapping[str, Any], leaver: Mapping[str, Any]) -> bool:
-    """Whether pods of `leaver` can run on `node`: it is Ready, schedulable and keeps no more pods away."""
-    return (
-        not node.get("spec", {}).get("unschedulable")
-        and node_not_ready_reason(dict(node)) is None
-        and _taints(node) <= _taints(leaver)
-    )
-
-
-def has_refuge(
+def refuges(
     nodes: Collection[Mapping[str, Any]], leaver: Mapping[str, Any], leaving: Collection[str]
-) -> bool:
+) -> list[Mapping[str, Any]]:
     """
-    Whether the pods of a leaving node have somewhere to go.
+    Nodes on which the pods of a leaving node can run once they are Ready: schedulable, and keeping no more pods away.
 
     Args:
         nodes: All Node objects.
         leaver: The one that leaves.
         leaving: Names of all nodes that leave in the same run.
     """
-    return any(
-        node["metadata"]["name"] not in leaving and takes_pods_of(node, leaver) for node in nodes
-    )
+    return [
+        node
+        for node in nodes
+        if node["metadata"]["name"] not in leaving
+        and not node.get("spec", {}).get("unschedulable")
+        and _taints(node) <= _taints(leaver)
+    ]
+
+
+def has_refuge(
+    api: KubernetesApi,
+    leaver: Mapping[str, Any],
+    leaving: Collection[str],
+    progress: Callable[[str], None],
+    interval: float = 1,
+) -> bool:
+    """
+    Whether the pods of a leaving node have somewhere to go; nodes that are not Ready get `REFUGE_TIMEOUT` to become so.
+
+    Args:
+        leaver: The one that leaves.
+        leaving: Names of all nodes that leave in the same run.
+        progress: Gets what is waited for, once.
+        interval: Seconds between two looks.
+
+    Raises:
+        ApiUnavailableError: The API does not answer in that time either.
+    """
+    end = time.monotonic() + REFUGE_TIMEOUT
+    said = False
+    while True:
+        late = time.monotonic() >= end
+        try:
+            found = refuges(api.items("/api/v1/nodes"), leaver, leaving)
+        except ApiUnavailableError:
+            if late:
+                raise
+        else:
+            if any(node_not_ready_reason(dict(node)) is None for node in found):
+                return True
+            if late or not found:
+                return False
+            if not said:
+                names = ", ".join(node["metadata"]["name"] for node in found)
+                progress(f"waits for a place for its pods: {names} not Ready")
+                said = True
+        time.sleep(interval)
 
 
 def drain(
@@ -138,6 +196,6 @@ def _taints(node: Mapping[str, Any]) -> set[tuple[str, str]]:
     return {
         (taint.get("key", ""), taint.get("value", "") or "")
         for taint in node.get("spec", {}).get("taints") or []
-        # Every cordoned node has this one, and it says no more than `unschedulable`.
-        if taint.get("effect") in _KEEPS_AWAY and taint.get("key") != _CORDON
+        # Every cordoned node has the cordon's, and it says no more than `unschedulable`.
+        if taint.get("effect") in _KEEPS_AWAY and taint.get("key") not in {_CORDON, *_SETTLING}
     }

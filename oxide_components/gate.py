@@ -14,6 +14,7 @@ from .kubernetes_api import (
     CORDONED,
     ApiUnavailableError,
     KubernetesApi,
+    no_network_reason,
     node_not_ready_reason,
 )
 from .kubernetes_api import boot_id as reported_boot_id
@@ -107,7 +108,7 @@ class Gate:
 
     def after(self, name: str, timeout: float, boot_id: str | None = None) -> None:
         """
-        Wait until a node is Ready and, as a control plane, serves: its own API, its static pods as its config says, etcd.
+        Wait until a node is Ready, has a network, and, as a control plane, serves: its own API, its static pods as its config says, etcd.
 
         Args:
             name: Name of the node.
@@ -125,6 +126,8 @@ class Gate:
                 return why
             if boot_id is not None and reported_boot_id(node_object or {}) != boot_id:
                 return "its kubelet has not reported since the restart"
+            if (why := no_network_reason(node_object or {})) is not None:
+                return why
             for node in found:
                 if (why := self._api.not_ready_reason(server_url(node["public_address"]))) or (
                     why := self._outdated_reason(node)

@@ -18,6 +18,9 @@ from .kubeconfig import API_PORT, credentials
 CORDONED = "oxide/cordoned"
 """Annotation of a node that Oxide has cordoned. A node that is cordoned without it stays so, whatever is done to it."""
 
+NETWORK_NOT_READY = "node.cilium.io/agent-not-ready"
+"""Taint that Cilium's operator keeps on a node where Cilium's agent does not run, also where the kubelet is Ready already."""
+
 _CHECKS_NAMED = 3
 _SYSTEM_NAME = re.compile(r"^Talos \((v[^)]+)\)$")
 """How Talos names itself in Node objects."""
@@ -248,6 +251,14 @@ def node_not_ready_reason(node: dict[str, Any] | None) -> str | None:
                 return None
             return f"not ready: {condition.get('message') or condition.get('reason')}"
     return "has not reported its state"
+
+
+def no_network_reason(node: dict[str, Any]) -> str | None:
+    """None for a node whose pods have a network, else why they have none, in one line."""
+    taints = node.get("spec", {}).get("taints") or []
+    if any(taint.get("key") == NETWORK_NOT_READY for taint in taints):
+        return f"its Cilium agent is not up (taint {NETWORK_NOT_READY})"
+    return None
 
 
 def _parsed(body: bytes) -> dict[str, Any]:

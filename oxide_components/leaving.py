@@ -185,18 +185,17 @@ class Leaving:
     def _drain(self, node: dict[str, Any]) -> bool:
         """Drain the node; False where its pods have nowhere to go."""
         name = node["metadata"]["name"]
-        if not has_refuge(self._api.items("/api/v1/nodes"), node, self._names):
+
+        def progress(text: str) -> None:
+            log_progress(self._urn, f"{name}: {text}")
+
+        if not has_refuge(self._api, node, self._names, progress):
             log_warning(
                 self._urn,
                 f"{name} is not drained: no other Ready node takes its pods; they end with it",
             )
             return False
-        drain(
-            self._api,
-            name,
-            self._drain_timeout,
-            lambda text: log_progress(self._urn, f"{name}: {text}"),
-        )
+        drain(self._api, name, self._drain_timeout, progress)
         return True
 
     def _leave_etcd(self, node: Leaver, *, by_itself: bool) -> None:

@@ -197,6 +197,14 @@ def test_a_restarted_node_is_well_only_with_its_new_boot_id(living: Living) -> N
         gate.after("demo-worker-1", 10, "boot-2")
 
 
+def test_a_ready_node_without_network_is_not_well_yet(living: Living) -> None:
+    taints = [{"key": "node.cilium.io/agent-not-ready", "effect": "NoSchedule"}]
+    living.cluster.nodes["demo-worker-1"]["spec"]["taints"] = taints
+
+    with pytest.raises(OxideError, match="its Cilium agent is not up"):
+        _gate(living).after("demo-worker-1", 10)
+
+
 def test_the_api_may_be_away_while_a_node_is_waited_for(living: Living) -> None:
     living.cluster.api_down = True
     living.cluster.clock.after(30, lambda: setattr(living.cluster, "api_down", False))

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 from oxide_components.kubernetes_api import ApiUnavailableError, KubernetesApi
 
@@ -17,26 +18,44 @@ SILENCE = 15.0
 """Seconds without an answer that are an outage: an election of etcd's leader on a busy machine is shorter."""
 
 
-@contextmanager
-def watched(stack: Stack) -> Iterator[list[int]]:
-    """
-    Number of available replicas, asked again and again of whichever control plane answers.
+@dataclass
+class Availability:
+    """What a client has seen of the application."""
 
-    An API that no control plane serves for longer than `SILENCE` counts as none.
+    answers: int = 0
+    """Number of times that the API has told."""
+    shortages: list[str] = field(default_factory=list)
+    """Each moment with fewer replicas than the budget leaves, and each outage of the API: time of day, and what was seen."""
+
+
+@contextmanager
+def watched(stack: Stack, budget: int) -> Iterator[Availability]:
+    """
+    The application's available replicas, asked again and again of whichever control plane answers.
+
+    An API that no control plane serves for longer than `SILENCE` is an outage.
     """
     api = KubernetesApi(stack.outputs()["kubeconfig"], timeout=5)
-    seen: list[int] = []
+    seen = Availability()
     over = threading.Event()
+
+    def shortage(what: str) -> None:
+        seen.shortages.append(f"{time.strftime('%H:%M:%S')} {what}")
 
     def watch() -> None:
         answered = time.monotonic()
         while not over.wait(PAUSE):
             try:
-                seen.append(_available(api))
+                available = _available(api)
+            except ApiUnavailableError as error:
+                silent = time.monotonic() - answered
+                if silent > SILENCE:
+                    shortage(f"no answer for {silent:.1f} s: {error}")
+            else:
+                seen.answers += 1
                 answered = time.monotonic()
-            except ApiUnavailableError:
-                if time.monotonic() - answered > SILENCE:
-                    seen.append(0)
+                if available < budget:
+                    shortage(f"{available} available")
 
     thread = threading.Thread(target=watch)
     thread.start()

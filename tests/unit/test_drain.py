@@ -1,10 +1,11 @@
 """Draining: what goes, what stays, and what is said about pods that do not."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from oxide_components.drain import drain, has_refuge, must_go
+from oxide_components.drain import REFUGE_TIMEOUT, drain, has_refuge, must_go
 from oxide_components.errors import OxideError
 from oxide_components.kubernetes_api import ApiUnavailableError
 
@@ -156,28 +157,105 @@ _GPU = [{"key": "gpu", "value": "yes", "effect": "NoSchedule"}]
 _CONTROL_PLANE = [{"key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule"}]
 
 
+def _settling(key: str) -> list[dict[str, str]]:
+    return [{"key": key, "effect": "NoSchedule"}, {"key": key, "effect": "NoExecute"}]
+
+
+class Nodes:
+    """An API that shows other nodes from look to look; the last for good."""
+
+    def __init__(self, *looks: list[dict[str, Any]] | None) -> None:
+        self.looks = list(looks)
+        self.now = 0.0
+
+    def items(self, path: str) -> list[dict[str, Any]]:
+        assert path == "/api/v1/nodes"
+        look = self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
+        if look is None:
+            raise ApiUnavailableError("timed out")
+        return look
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+LEAVER = _node("demo-worker-1", unschedulable=True)
+LEAVING = {"demo-worker-1", "demo-worker-3"}
+AWAY, BACK = _node("demo-worker-2", ready=False), _node("demo-worker-2")
+
+
+def _refuge(
+    monkeypatch: pytest.MonkeyPatch, nodes: Nodes, leaver: dict[str, Any] = LEAVER
+) -> tuple[bool, list[str]]:
+    said: list[str] = []
+    clock = SimpleNamespace(sleep=nodes.sleep, monotonic=lambda: nodes.now)
+    monkeypatch.setattr("oxide_components.drain.time", clock)
+    found = has_refuge(nodes, leaver, LEAVING, said.append)  # type: ignore[arg-type]
+    return found, said
+
+
 @pytest.mark.parametrize(
     ("other", "refuge"),
     [
-        (_node("demo-worker-2"), True),
-        (_node("demo-worker-2", ready=False), False),
+        (BACK, True),
+        (AWAY, False),
         (_node("demo-worker-2", unschedulable=True), False),
         (_node("demo-worker-3"), False),
         (_node("demo-gpu-1", taints=_GPU), False),
         (_node("demo-cp-1", taints=_CONTROL_PLANE), False),
         (_node("demo-cp-1"), True),
+        (_node("demo-worker-2", taints=_settling("node.kubernetes.io/not-ready")), True),
+        (_node("demo-worker-2", taints=_settling("node.cilium.io/agent-not-ready")), True),
+        (_node("demo-worker-2", taints=_settling("node.kubernetes.io/out-of-service")), False),
     ],
-    ids=["worker", "not-ready", "cordoned", "leaves-too", "tainted", "control-plane", "open"],
+    ids=[
+        *("worker", "not-ready", "cordoned", "leaves-too", "tainted", "control-plane", "open"),
+        *("just-back", "network-comes", "out-of-service"),
+    ],
 )
 def test_pods_find_refuge_only_on_a_node_that_takes_and_keeps_them(
-    other: dict[str, Any], refuge: bool
+    monkeypatch: pytest.MonkeyPatch, other: dict[str, Any], refuge: bool
 ) -> None:
-    leaver = _node("demo-worker-1", unschedulable=True)
-
-    assert has_refuge([leaver, other], leaver, {"demo-worker-1", "demo-worker-3"}) is refuge
+    assert _refuge(monkeypatch, Nodes([LEAVER, other]))[0] is refuge
 
 
-def test_a_tainted_node_is_a_refuge_for_pods_of_a_node_with_the_same_taint() -> None:
-    leaver = _node("demo-gpu-2", taints=_GPU)
+def test_a_tainted_node_is_a_refuge_for_pods_of_a_node_with_the_same_taint(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    leaver = _node("demo-worker-1", taints=_GPU)
+    nodes = Nodes([leaver, _node("demo-gpu-1", taints=_GPU)])
 
-    assert has_refuge([leaver, _node("demo-gpu-1", taints=_GPU)], leaver, {"demo-gpu-2"})
+    assert _refuge(monkeypatch, nodes, leaver)[0]
+
+
+def test_a_place_that_is_about_to_be_ready_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    nodes = Nodes([LEAVER, AWAY], None, [LEAVER, AWAY], [LEAVER, BACK])
+
+    assert _refuge(monkeypatch, nodes) == (
+        True,
+        ["waits for a place for its pods: demo-worker-2 not Ready"],
+    )
+    assert nodes.now == 3
+
+
+def test_a_place_that_stays_away_is_not_waited_for_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    nodes = Nodes([LEAVER, AWAY])
+
+    assert _refuge(monkeypatch, nodes)[0] is False
+    assert nodes.now == REFUGE_TIMEOUT
+
+
+def test_where_no_node_can_take_the_pods_nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    nodes = Nodes([LEAVER, _node("demo-cp-1", taints=_CONTROL_PLANE, ready=False)])
+
+    assert _refuge(monkeypatch, nodes) == (False, [])
+    assert nodes.now == 0
+
+
+def test_an_api_that_stays_silent_is_no_reason_to_leave_pods_where_they_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with pytest.raises(ApiUnavailableError):
+        _refuge(monkeypatch, Nodes(None))
