@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypedDict
 
 import pulumi
@@ -51,6 +51,12 @@ _ALL_LOST = (
 )
 _SERVER_OF = "server_of_"
 """Prefix of one property per control plane, so that the engine's questions tell whose server it is about to replace."""
+
+_WAY_TO = "way_to_"
+"""Prefix of one property per control plane with its addresses, which do not depend on its server."""
+
+QUORUM_PATIENCE = 30.0
+"""Seconds that the other members of etcd may take to be well before one is replaced: an election is no failure."""
 
 _begun: dict[str, set[str]] = {}
 """Control planes that the engine of this process replaces, by cluster."""
@@ -143,6 +149,12 @@ class Bootstrap(Resource, module="oxide", name="Bootstrap"):
             "talosconfig": pulumi.Output.secret(talosconfig),
             "control_planes": [dict(node) for node in control_planes],
             **{f"{_SERVER_OF}{node['name']}": node["server_id"] for node in control_planes},
+            **{
+                f"{_WAY_TO}{node['name']}": {
+                    key: node[key] for key in ("private_address", "public_address")
+                }
+                for node in control_planes
+            },
             "restore_from": restore_from,
             "urn": child_urn(name, "Bootstrap", opts),
         }
@@ -185,7 +197,56 @@ def _replacement_refusal(news: Mapping[str, Any]) -> str | None:
             "if one is gone already, `pulumi up` makes it anew."
         )
     begun |= replaced
+    return _quorum_refusal(news, replaced, servers.keys() - replaced)
+
+
+def _quorum_refusal(
+    news: Mapping[str, Any], replaced: Collection[str], others: Collection[str]
+) -> str | None:
+    """Why etcd could not do without the control planes that are about to go; None where it can."""
+    nodes = [
+        {"name": name, **way}
+        for name in sorted(others)
+        if isinstance(way := news.get(f"{_WAY_TO}{name}"), Mapping)
+        # One that is new has no address yet, and no vote.
+        and all(isinstance(value, str) and value != UNKNOWN for value in way.values())
+    ]
+    names = ", ".join(sorted(replaced))
+    found: list[str] = []
+    with Talosctl(str(news["talosconfig"])) as talosctl:
+
+        def reason() -> str | None:
+            found[:] = _missing_quorum(talosctl, nodes)
+            return "; ".join(found) or None
+
+        try:
+            wait_until(f"etcd without {names}", news.get("urn"), QUORUM_PATIENCE, reason)
+        except OxideError:
+            return (
+                f"{names} cannot be replaced, etcd would lose its quorum: {'; '.join(found)}. Its server was not touched. Repair "
+                "the other control planes first (`hcloud server reset`, docs/operations.md). If etcd has lost its quorum "
+                "already, a snapshot brings the cluster back: docs/operations.md, 'All control planes are lost'."
+            )
     return None
+
+
+def _missing_quorum(talosctl: Talosctl, nodes: Sequence[Mapping[str, str]]) -> list[str]:
+    """Why these control planes are no majority of etcd; empty where they are."""
+    unwell, voters = [], []
+    for node in nodes:
+        reasons = etcd.unhealthy_reasons(talosctl, [node])
+        unwell += reasons
+        if not reasons:
+            voters.append(node)
+    try:
+        members = etcd.members_of_any(talosctl, voters)
+    except TalosError as error:
+        return [*unwell, str(error)]
+    voting = sum(etcd.member_of(members, node) is not None for node in voters)
+    needed = len(members) // 2 + 1
+    if voting >= needed:
+        return []
+    return [f"it needs {needed} of its {len(members)} members and would have {voting}", *unwell]
 
 
 def _bootstrap(props: Mapping[str, Any]) -> str | None:

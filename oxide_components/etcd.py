@@ -10,6 +10,9 @@ from .talosctl import Talosctl, TalosError
 DATA_DIRECTORY = "/var/lib/etcd"
 """Where Talos keeps etcd's data."""
 
+_DISK = "/var/lib"
+"""A directory of the same disk (Talos' EPHEMERAL partition), which is never empty once it is mounted."""
+
 _COLUMN = re.compile(r"\s{2,}")
 _CALL_TIMEOUT = 20.0
 
@@ -34,21 +37,33 @@ def holds_data(talosctl: Talosctl, node: ControlPlane) -> bool:
     Whether a control plane's disk holds an etcd member, running or not.
 
     Raises:
-        TalosError: It does not answer.
+        TalosError: It does not answer, or has not mounted that disk.
     """
+    found = _entries(talosctl, node, DATA_DIRECTORY)
+    if found is None:
+        # The Talos API answers before the disk is mounted, and goes on answering where it cannot be.
+        if not _entries(talosctl, node, _DISK):
+            raise TalosError(f"{node['name']} has not mounted its disk ({_DISK} is empty)")
+        found = _entries(talosctl, node, DATA_DIRECTORY)
+    return found is not None and "member" in found
+
+
+def _entries(talosctl: Talosctl, node: ControlPlane, directory: str) -> list[str] | None:
+    """Names in a directory; None where it does not exist."""
     try:
         listing = talosctl.run(
             "list",
-            DATA_DIRECTORY,
+            directory,
             node=node["private_address"],
             endpoint=node["public_address"],
             timeout=_CALL_TIMEOUT,
         )
     except TalosError as error:
         if "no such file" in str(error) + error.output:
-            return False
+            return None
         raise
-    return "member" in listing.split()
+    names = [line.split()[-1] for line in listing.splitlines()[1:] if line.strip()]
+    return [name for name in names if name != "."]
 
 
 def members(talosctl: Talosctl, via: ControlPlane) -> list[Member]:

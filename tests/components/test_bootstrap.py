@@ -120,11 +120,42 @@ def test_a_node_whose_etcd_directory_does_not_exist_yet_holds_no_data(talos: Fak
         "error: rpc error: code = Unknown desc = lstat /var/lib/etcd: no such file or directory"
     )
     answers = _answers(EMPTY)
-    talos.answer({**answers, **{key: missing for key in answers if " list " in key}})
+    talos.answer(
+        {
+            **answers,
+            **{key: missing for key in answers if " list " in key},
+            **{f"10.0.0.1{i} list /var/lib": "NODE   NAME\n.\nkubelet" for i in EMPTY},
+        }
+    )
 
     BootstrapProvider().create(_props())
 
     assert talos.calls("bootstrap") == ["10.0.0.11 bootstrap"]
+
+
+@pytest.mark.parametrize(
+    "disk",
+    ["NODE   NAME\n.", "error: rpc error: code = Unknown desc = lstat /var/lib: no such file"],
+)
+def test_a_node_that_has_not_mounted_its_disk_is_not_taken_for_an_empty_one(
+    talos: FakeTalos, monkeypatch: pytest.MonkeyPatch, disk: str
+) -> None:
+    monkeypatch.setattr("oxide_components.bootstrap.BOOT_TIMEOUT", 0)
+    missing = (
+        "error: rpc error: code = Unknown desc = lstat /var/lib/etcd: no such file or directory"
+    )
+    talos.answer(
+        {
+            **_answers(EMPTY),
+            "10.0.0.12 list /var/lib/etcd": missing,
+            "10.0.0.12 list /var/lib": disk,
+        }
+    )
+
+    with pytest.raises(OxideError, match="cp-2 has not mounted its disk"):
+        BootstrapProvider().create(_props())
+
+    assert talos.calls("bootstrap") == []
 
 
 @pytest.mark.parametrize("member", [1, 2, 3])
@@ -345,13 +376,85 @@ def _asked_before_a_replacement(*replaced: int) -> dict[str, Any]:
         f"server_of_{name}": UNKNOWN if index in replaced else str(index)
         for index, name in enumerate(names, start=1)
     }
-    return {**_props(), **servers, "control_planes": UNKNOWN}
+    ways = {
+        f"way_to_{node['name']}": {
+            "private_address": node["private_address"],
+            "public_address": node["public_address"],
+        }
+        for node in _props()["control_planes"]
+    }
+    return {**_props(), **servers, **ways, "control_planes": UNKNOWN}
+
+
+_MEMBERS = "NODE        ID    HOSTNAME    PEER URLS                CLIENT URLS              LEARNER"
+
+
+def _members(*indices: int) -> str:
+    rows = (
+        f"10.0.0.11   1{i}    demo-cp-{i}   https://10.0.0.1{i}:2380   https://10.0.0.1{i}:2379   false"
+        for i in indices
+    )
+    return "\n".join([_MEMBERS, *rows])
+
+
+def _living(members: list[int], *silent: int) -> dict[str, str]:
+    """Answers of a living cluster with these members of etcd, some of whose control planes are silent."""
+    answers = _answers({i: None if i in silent else i in members for i in EMPTY})
+    listed = {key: _members(*members) for key in answers if key.endswith("etcd members")}
+    no_etcd = {
+        f"10.0.0.1{i} etcd {what}": "error: rpc error: code = Unknown desc = no etcd"
+        for i in EMPTY
+        if i not in members
+        for what in ("members", "status")
+    }
+    return {**answers, **listed, **no_etcd}
 
 
 @pytest.fixture
-def begun(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process whose engine has replaced nothing yet."""
+def begun(monkeypatch: pytest.MonkeyPatch, talos: FakeTalos) -> None:
+    """A process whose engine has replaced nothing yet, and a cluster that is well."""
     monkeypatch.setattr(bootstrap, "_begun", {})
+    monkeypatch.setattr(bootstrap, "QUORUM_PATIENCE", 0)
+    talos.answer(_living([1, 2, 3]))
+
+
+@pytest.mark.usefixtures("begun")
+@pytest.mark.parametrize(
+    ("members", "silent"),
+    [([1, 2, 3], [2]), ([1, 2, 3], []), ([1], [2, 3]), ([1, 3], [2]), ([1], [])],
+    ids=["broken", "well", "never-joined", "removed", "new"],
+)
+def test_a_control_plane_that_etcd_can_spare_may_be_replaced(
+    talos: FakeTalos, members: list[int], silent: list[int]
+) -> None:
+    talos.answer(_living(members, *silent))
+
+    assert not BootstrapProvider().diff("demo", {}, _asked_before_a_replacement(2)).changes
+
+
+@pytest.mark.usefixtures("begun")
+@pytest.mark.parametrize(
+    ("members", "silent"),
+    [([1, 2, 3], [3]), ([1, 2, 3], [1, 2]), ([1, 2], []), ([2], [])],
+    ids=["another-is-down", "the-quorum-is-lost", "it-is-half-of-etcd", "it-is-all-of-etcd"],
+)
+def test_a_control_plane_that_etcd_cannot_spare_is_not_replaced(
+    talos: FakeTalos, members: list[int], silent: list[int]
+) -> None:
+    talos.answer(_living(members, *silent))
+
+    with pytest.raises(OxideError, match=r"demo-cp-2 cannot be replaced.*was not touched"):
+        BootstrapProvider().diff("demo", {}, _asked_before_a_replacement(2))
+
+
+@pytest.mark.usefixtures("begun")
+def test_a_new_control_plane_has_no_vote_in_a_replacement(talos: FakeTalos) -> None:
+    talos.answer(_living([1, 2]))
+    news = _asked_before_a_replacement(1)
+    news["way_to_demo-cp-3"] = {"private_address": "10.0.0.13", "public_address": UNKNOWN}
+
+    with pytest.raises(OxideError, match="it needs 2 of its 2 members and would have 1"):
+        BootstrapProvider().diff("demo", {}, news)
 
 
 @pytest.mark.usefixtures("begun")
