@@ -256,6 +256,7 @@ def _identity_args(config: ClusterConfig) -> ClusterIdentityArgs:
         service_cidr=str(config.service_cidr),
         node_cidr_mask_size=config.node_cidr_mask_size,
         network_zone=config.network_zone,
+        routing_mode=config.cilium_modes.routing_mode,
         access=config.access,
         worker_access=config.worker_access,
         network_id=config.network_id or 0,

@@ -1,6 +1,7 @@
 """The cluster's identity: what cannot change on a live cluster, recorded once and guarded in every preview."""
 
 from collections.abc import Mapping
+from ipaddress import IPv4Network
 from typing import Any, NotRequired, TypedDict
 
 import pulumi
@@ -90,7 +91,7 @@ class ClusterIdentityProvider(LifecycleProvider):
         if recorded:
             # An update for its own sake would only show noise in the preview.
             news["talos_version"] = olds["talos_version"]
-        known = {**_BEFORE_RECORDED, **olds} if olds else {}
+        known = _as_made(olds) if olds else {}
         changed = [
             f"oxide:{setting}: {known[key]} cannot become {news[key]}"
             for key, setting in _FIXED.items()
@@ -146,6 +147,15 @@ class ClusterIdentity(Resource, module="oxide", name="ClusterIdentity"):
             **args,
         }
         super().__init__(ClusterIdentityProvider(), name, properties, opts)
+
+
+def _as_made(recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """What a cluster was made with, whatever its release has recorded of it."""
+    made = {**_BEFORE_RECORDED, **recorded}
+    # Releases that knew the mode have recorded tunnel for native too; only native takes pods into the network.
+    if IPv4Network(made["pod_cidr"]).subnet_of(IPv4Network(made["network_cidr"])):
+        made["routing_mode"] = "native"
+    return made
 
 
 def _recorded(props: dict[str, Any], olds: dict[str, Any]) -> dict[str, Any]:

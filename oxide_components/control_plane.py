@@ -155,7 +155,7 @@ class ControlPlane(pulumi.ComponentResource):
         )
         ready = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=[self.roster]))
         self.nodes = [
-            self._node(name, args, ready, index, groups, primary_ip, protect=protect and index == 1)
+            self._node(name, args, ready, index, groups, primary_ip)
             for index, primary_ip in enumerate(primary_ips, start=1)
         ]
         self.targets = [
@@ -246,8 +246,6 @@ class ControlPlane(pulumi.ComponentResource):
         index: int,
         groups: Sequence[hcloud.PlacementGroup],
         primary_ip: hcloud.PrimaryIp | None,
-        *,
-        protect: bool,
     ) -> NodeInfo:
         cluster = args["cluster"]
         address = cluster["control_plane_addresses"][index - 1]
@@ -282,7 +280,6 @@ class ControlPlane(pulumi.ComponentResource):
             labels=labels,
             parent=self,
             parent_opts=opts,
-            protect=protect,
         )
         if public and (template := args.get("rdns")):
             reverse_dns(

@@ -38,7 +38,6 @@ def talos_server(
     labels: Mapping[str, str],
     parent: pulumi.Resource,
     parent_opts: pulumi.ResourceOptions | None,
-    protect: bool = False,
 ) -> hcloud.Server:
     """
     Declare one server that boots straight into its machine config.
@@ -70,7 +69,6 @@ def talos_server(
         opts=child_options(
             parent,
             parent_opts,
-            protect=protect,
             ignore_changes=_AT_CREATION_ONLY,
             # Names and fixed addresses are unique: the old server has to go first.
             delete_before_replace=True,

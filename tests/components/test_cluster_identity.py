@@ -96,6 +96,15 @@ def test_what_an_older_release_did_not_record_is_no_change() -> None:
     assert provider.check(old, dict(BORN)).failures == []
 
 
+def test_a_native_cluster_that_was_recorded_as_tunnel_stays_native() -> None:
+    native = {**BORN, "network_cidr": "10.0.0.0/16"}
+    old = provider.create(provider.check({}, native).inputs).outs or {}
+
+    assert provider.check(old, {**native, "routing_mode": "native"}).failures == []
+    (failure,) = provider.check(old, {**native, "routing_mode": "tunnel"}).failures
+    assert "oxide:routingMode: native cannot become tunnel" in failure.reason
+
+
 def test_an_address_is_detected_once_and_never_again(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[int] = []
 

@@ -95,17 +95,32 @@ def test_only_resources_inside_the_cluster_go_with_it() -> None:
     assert carriers == {"oxide:index:CiliumRelease"}
 
 
-def test_deletion_protection_covers_what_scaling_never_removes() -> None:
+def test_deletion_protection_covers_what_neither_scaling_nor_replacing_removes() -> None:
     protected = {r.name for r in _run({}).registrations if r.protect and r.custom}
 
     assert protected == {
         "cluster",
         "network",
         "secrets",
-        "control-plane-1",
         "control-plane-1-ipv4",
     }
     assert not any(r.protect for r in _run({"deletionProtection": "false"}).registrations)
+
+
+def test_the_identity_records_how_pods_are_routed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HCLOUD_TOKEN", "planted")
+
+    def recorded(settings: dict[str, str]) -> object:
+        (identity,) = (r for r in _run(settings).registrations if r.name == "cluster")
+        return identity.inputs["routing_mode"]
+
+    native = {
+        "routingMode": "native",
+        "networkCidr": "10.0.0.0/16",
+        "addons": '{"cloudController": true}',
+    }
+    assert recorded({}) == "tunnel"
+    assert recorded(native) == "native"
 
 
 def test_everything_waits_for_the_identity_so_that_its_refusal_comes_first() -> None:
