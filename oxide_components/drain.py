@@ -31,10 +31,28 @@ Taints of a node that comes (back) into service, which go by themselves.
 The Ready condition is ahead of them: the node controller looks after its NoExecute taints every 5 s
 (`--node-monitor-period`), Cilium's operator after its own when the agent is up.
 """
+_UNDER_PRESSURE = frozenset(
+    {
+        "node.kubernetes.io/disk-pressure",
+        "node.kubernetes.io/memory-pressure",
+        "node.kubernetes.io/pid-pressure",
+    }
+)
+"""Taints of a node that takes no pods for the moment: the kubelet keeps each for 5 min after its cause has gone."""
 _PODS_NAMED = 5
 
 REFUGE_TIMEOUT = 30.0
-"""Seconds that a node which could take the pods of another may take to become Ready."""
+"""Seconds that a node which could take the pods of another may take to become Ready and free of pressure."""
+
+KUBELET_TIMEOUT = 60.0
+"""Seconds beyond its grace period after which a pod is no longer waited for on a node that is not Ready: no kubelet ends it."""
+
+VOLUME_TIMEOUT = 60.0
+"""
+Seconds that the volumes of a drained node may take to be detached.
+
+Where the node goes first, Kubernetes waits 6 min before it attaches them elsewhere (`maxWaitForUnmountDuration`).
+"""
 
 
 def must_go(pod: Mapping[str, Any]) -> bool:
@@ -78,6 +96,8 @@ def has_refuge(
     """
     Whether the pods of a leaving node have somewhere to go; nodes that are not Ready get `REFUGE_TIMEOUT` to become so.
 
+    A place that stays under pressure is one: pods that may not wait for it are held by their budgets.
+
     Args:
         leaver: The one that leaves.
         leaving: Names of all nodes that leave in the same run.
@@ -97,13 +117,14 @@ def has_refuge(
             if late:
                 raise
         else:
-            if any(node_not_ready_reason(dict(node)) is None for node in found):
+            ready = [node for node in found if node_not_ready_reason(dict(node)) is None]
+            if any(_keys(node).isdisjoint(_UNDER_PRESSURE) for node in ready):
                 return True
             if late or not found:
-                return False
+                return bool(ready)
             if not said:
                 names = ", ".join(node["metadata"]["name"] for node in found)
-                progress(f"waits for a place for its pods: {names} not Ready")
+                progress(f"waits for a place for its pods: {names} not Ready or under pressure")
                 said = True
         time.sleep(interval)
 
@@ -116,7 +137,7 @@ def drain(
     interval: float = 1,
 ) -> None:
     """
-    Evict every pod of a cordoned node and wait until they are gone.
+    Evict every pod of a cordoned node and wait until they are gone, and their volumes are free.
 
     Args:
         node: Name of the node.
@@ -130,9 +151,10 @@ def drain(
     end = time.monotonic() + timeout
     shown = ""
     at_first: set[str] | None = None
+    due: dict[str, float] = {}
     while True:
         try:
-            pods = _pods(api, node)
+            pods = _still_there(api, node, _pods(api, node), due)
             if at_first is None:
                 at_first = {_uid(pod) for pod in pods}
             # Where there is no better place, the successor of such a pod comes back at once, and would be evicted for ever.
@@ -142,6 +164,7 @@ def drain(
         except ApiUnavailableError as error:
             holding = {"the Kubernetes API": str(error)}
         if not holding:
+            _wait_detached(api, node, progress, interval)
             return
         if time.monotonic() >= end:
             raise OxideError(f"not drained within {timeout:.0f} s: {_listed(holding)}")
@@ -149,6 +172,40 @@ def drain(
         if text != shown:
             progress(text)
             shown = text
+        time.sleep(interval)
+
+
+def _still_there(
+    api: KubernetesApi, node: str, pods: Sequence[dict[str, Any]], due: dict[str, float]
+) -> list[dict[str, Any]]:
+    """Pods without those that no kubelet ends any more; whoever drains a node stops it afterwards."""
+    now = time.monotonic()
+    for pod in pods:
+        metadata = pod["metadata"]
+        if metadata.get("deletionTimestamp"):
+            grace = float(metadata.get("deletionGracePeriodSeconds") or 0)
+            due.setdefault(_uid(pod), now + grace + KUBELET_TIMEOUT)
+    overdue = {_uid(pod) for pod in pods if due.get(_uid(pod), now) < now}
+    if not overdue or node_not_ready_reason(api.node(node)) is None:
+        return list(pods)
+    return [pod for pod in pods if _uid(pod) not in overdue]
+
+
+def _wait_detached(
+    api: KubernetesApi, node: str, progress: Callable[[str], None], interval: float
+) -> None:
+    end = time.monotonic() + VOLUME_TIMEOUT
+    said = False
+    while time.monotonic() < end:
+        try:
+            attached = api.attached_volumes(node)
+        except ApiUnavailableError:
+            attached = ["?"]
+        if not attached:
+            return
+        if not said:
+            progress(f"waits for {len(attached)} volumes to be detached")
+            said = True
         time.sleep(interval)
 
 
@@ -197,5 +254,10 @@ def _taints(node: Mapping[str, Any]) -> set[tuple[str, str]]:
         (taint.get("key", ""), taint.get("value", "") or "")
         for taint in node.get("spec", {}).get("taints") or []
         # Every cordoned node has the cordon's, and it says no more than `unschedulable`.
-        if taint.get("effect") in _KEEPS_AWAY and taint.get("key") not in {_CORDON, *_SETTLING}
+        if taint.get("effect") in _KEEPS_AWAY
+        and taint.get("key") not in {_CORDON, *_SETTLING, *_UNDER_PRESSURE}
     }
+
+
+def _keys(node: Mapping[str, Any]) -> set[str]:
+    return {taint.get("key", "") for taint in node.get("spec", {}).get("taints") or []}

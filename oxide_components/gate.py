@@ -1,12 +1,13 @@
 """Gates: what has to hold before a node is touched, and after it, so that a roll-out never takes down more than it may."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
 import yaml
 
 from . import etcd
+from .drain import refuges
 from .dynamic_provider import wait_until
 from .errors import OxideError
 from .kubeconfig import server_url
@@ -79,9 +80,9 @@ class Gate:
 
         self._wait(f"the other control planes before {name}", reason)
 
-    def before_worker(self, name: str, pool: str, most: int) -> None:
+    def before_worker(self, name: str, pool: str, most: int, timeout: float = GATE_TIMEOUT) -> None:
         """
-        Wait until no more than `most` - 1 other workers of the pool are out of service.
+        Wait until no more than `most` - 1 other workers of the pool are out of service, and the node's pods have a place.
 
         Raises:
             OxideError: Time is up; the text names the workers.
@@ -95,7 +96,7 @@ class Gate:
                 if node["metadata"]["name"] not in (name, *self._skipped) and _is_out(node)
             ]
             if len(out) < most:
-                return None
+                return self._refuge_reason(name)
             names = ", ".join(node["metadata"]["name"] for node in out)
             why = f"{names} of pool {pool} not in service (at most {most} at a time)"
             ready = [n["metadata"]["name"] for n in out if node_not_ready_reason(n) is None]
@@ -104,7 +105,7 @@ class Gate:
                 why += f"; if nobody works on it, `kubectl uncordon {' '.join(ready)}`"
             return why
 
-        self._wait(f"the other workers before {name}", reason)
+        self._wait(f"the other workers before {name}", reason, timeout)
 
     def after(self, name: str, timeout: float, boot_id: str | None = None) -> None:
         """
@@ -164,6 +165,22 @@ class Gate:
             return found
 
         wait_until(what, self._urn, timeout, guarded, interval=1)
+
+    def _refuge_reason(self, name: str) -> str | None:
+        """Why the pods of a node have no place until others are back that Oxide has taken out; None where that is not so."""
+        nodes = self._api.items("/api/v1/nodes")
+        mine = next((node for node in nodes if node["metadata"]["name"] == name), None)
+        leaving = {name, *self._skipped}
+        if mine is None or refuges(nodes, mine, leaving):
+            return None
+        back = refuges([_in_service(n) for n in nodes if _taken_out(n)], mine, leaving)
+        names = " ".join(node["metadata"]["name"] for node in back)
+        if not names:
+            return None
+        return (
+            f"no other node takes its pods until {names.replace(' ', ', ')} is back; if nobody works on it, "
+            f"`kubectl uncordon {names}`"
+        )
 
     def _unwell_reason(self, node: etcd.ControlPlane) -> str | None:
         name = node["name"]
@@ -229,10 +246,17 @@ def _static_pods(talosctl: Talosctl, node: etcd.ControlPlane) -> dict[str, dict[
 
 
 def _is_out(node: dict[str, Any]) -> bool:
+    return _taken_out(node) or node_not_ready_reason(node) is not None
+
+
+def _taken_out(node: Mapping[str, Any]) -> bool:
     # The mark alone says little: `kubectl uncordon` leaves it behind.
     annotations = node["metadata"].get("annotations") or {}
-    taken_out = CORDONED in annotations and node.get("spec", {}).get("unschedulable")
-    return bool(taken_out) or node_not_ready_reason(node) is not None
+    return CORDONED in annotations and bool(node.get("spec", {}).get("unschedulable"))
+
+
+def _in_service(node: Mapping[str, Any]) -> dict[str, Any]:
+    return {**node, "spec": {**node.get("spec", {}), "unschedulable": False}}
 
 
 def _is_ready(pod: dict[str, Any]) -> bool:

@@ -147,6 +147,19 @@ class KubernetesApi:
             raise ApiUnavailableError(f"GET pod {namespace}/{name}: HTTP {status}")
         return _parsed(body)
 
+    def attached_volumes(self, node: str) -> list[str]:
+        """
+        Names of the persistent volumes that are attached to a node.
+
+        Raises:
+            ApiUnavailableError: None answered.
+        """
+        return [
+            str(found["spec"].get("source", {}).get("persistentVolumeName", ""))
+            for found in self.items("/apis/storage.k8s.io/v1/volumeattachments")
+            if found["spec"].get("nodeName") == node
+        ]
+
     def items(self, path: str) -> list[dict[str, Any]]:
         """
         Objects of a list.

@@ -12,7 +12,7 @@ from . import fleet, hetzner_api, load_balancer_targets, naming
 from .cordon import cordon, empty, is_taken_out, put_back
 from .dynamic_provider import cluster_lock, log_progress, wait_until
 from .errors import OxideError
-from .gate import Gate
+from .gate import GATE_TIMEOUT, Gate
 from .kubernetes_api import ApiUnavailableError, KubernetesApi, talos_version
 from .kubernetes_api import boot_id as reported_boot_id
 from .machine import Machine
@@ -163,9 +163,10 @@ class Site:
             self.gate.before_control_plane(self.name, goes_down=goes_down)
         elif not self.is_new:
             # Nothing runs on a new worker yet.
-            self.gate.before_worker(
-                self.name, self.props["pool"], int(self.props.get("max_unavailable") or 1)
-            )
+            most = int(self.props.get("max_unavailable") or 1)
+            # Of several at a time, one may have to wait for another's whole turn.
+            turn = 0 if most == 1 else float(self.props["drain_timeout"]) + self.timeout
+            self.gate.before_worker(self.name, self.props["pool"], most, GATE_TIMEOUT + turn)
 
     def take_out(self) -> None:
         """
@@ -200,10 +201,27 @@ class Site:
         Raises:
             OxideError: It has not come back in time.
         """
-        boot = self.machine.boot_id()
+        boot = self.last_boot()
         self.say("reboots")
         self.machine.reboot()
         self.wait_booted(boot)
+
+    def last_boot(self) -> str:
+        """
+        Boot id of a node that was taken out and is about to go down.
+
+        Raises:
+            OxideError: The node does not tell for `ANSWER_TIMEOUT`; it takes pods again.
+        """
+        end = time.monotonic() + ANSWER_TIMEOUT
+        while True:
+            try:
+                return self.machine.boot_id()
+            except TalosError:
+                if time.monotonic() >= end:
+                    self.put_back()
+                    raise
+            time.sleep(1)
 
     def wait_booted(self, before: str) -> None:
         """
@@ -250,8 +268,9 @@ class Site:
 
     def put_back(self) -> None:
         """Let the node take pods again, if Oxide has cordoned it, and a control plane requests."""
-        self.join_load_balancer()
+        # In this order: whatever Hetzner answers, a node that is well is of use.
         put_back(self.api, self.name)
+        self.join_load_balancer()
 
     def leave_load_balancer(self) -> None:
         """

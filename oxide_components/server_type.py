@@ -3,7 +3,7 @@
 import time
 
 from hcloud import APIException, Client
-from hcloud.actions import ActionException
+from hcloud.actions import ActionException, ActionTimeoutException
 from hcloud.server_types import ServerType
 from hcloud.servers import BoundServer
 from requests import RequestException
@@ -14,6 +14,9 @@ from .rollout import Site
 
 SHUTDOWN_TIMEOUT = 180.0
 """Seconds that a node may take to shut down by itself before its power is cut."""
+
+CHANGE_TIMEOUT = 1800
+"""Seconds that Hetzner may take to change a type: it may have to move the disk to another host."""
 
 
 def ensure(here: Site, client: Client, server_id: str, wanted: str) -> None:
@@ -36,11 +39,16 @@ def ensure(here: Site, client: Client, server_id: str, wanted: str) -> None:
         if server.status != "off":
             here.wait_answer()
             here.take_out()
-            before = here.machine.boot_id()
+            before = here.last_boot()
             _shut_down(here, server)
         here.say(f"{server.server_type.name} -> {wanted}")
         try:
-            server.change_type(ServerType(name=wanted), upgrade_disk=False).wait_until_finished()
+            action = server.change_type(ServerType(name=wanted), upgrade_disk=False)
+            # One poll in a second.
+            action.wait_until_finished(max_retries=CHANGE_TIMEOUT)
+        except ActionTimeoutException:
+            # Nothing can be done with a server that Hetzner still works on.
+            raise
         except (APIException, ActionException):
             # As it was, it is of use; the error tells the rest.
             _start(here, server, before)

@@ -36,7 +36,7 @@ def ensure(here: Site, version: str, schematic: str | None) -> None:
         here.wait_before(goes_down=True)
         etcd_snapshot.take_once(here)
     here.take_out()
-    before = here.machine.boot_id()
+    before = here.last_boot()
     here.say(f"installs Talos {version} over {running}")
     try:
         here.machine.run(

@@ -44,7 +44,7 @@ class FakeServer:
     def reload(self) -> None:
         pass
 
-    def wait_until_finished(self) -> None:
+    def wait_until_finished(self, max_retries: int | None = None) -> None:
         pass
 
     def shutdown(self) -> "FakeServer":

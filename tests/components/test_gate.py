@@ -118,7 +118,13 @@ def test_a_skipped_control_plane_that_is_no_member_costs_no_vote(living: Living)
         gate.before_control_plane("demo-cp-1", goes_down=True)
 
 
-@pytest.mark.parametrize("most", [1, 2, 3])
+def _taint_control_planes(living: Living) -> None:
+    for index in (1, 2, 3):
+        taint = {"key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule"}
+        living.cluster.nodes[f"demo-cp-{index}"]["spec"]["taints"] = [taint]
+
+
+@pytest.mark.parametrize("most", [1, 2])
 def test_as_many_workers_of_a_pool_may_be_out_as_the_setting_allows(
     living: Living, most: int
 ) -> None:
@@ -126,12 +132,33 @@ def test_as_many_workers_of_a_pool_may_be_out_as_the_setting_allows(
     _mark_cordoned(living, *others[: most - 1])
     _gate(living).before_worker("demo-worker-1", "worker", most)
 
-    if most <= len(others):
-        _not_ready(living, others[most - 1])
-        with pytest.raises(
-            OxideError, match=rf"{others[most - 1]} of pool worker .*at most {most}"
-        ):
-            _gate(living).before_worker("demo-worker-1", "worker", most)
+    _not_ready(living, others[most - 1])
+    with pytest.raises(OxideError, match=rf"{others[most - 1]} of pool worker .*at most {most}"):
+        _gate(living).before_worker("demo-worker-1", "worker", most)
+
+
+def test_the_last_place_for_pods_stays_whatever_the_setting_allows(living: Living) -> None:
+    _taint_control_planes(living)
+    _mark_cordoned(living, "demo-worker-2", "demo-worker-3")
+    back = lambda: living.cluster.set_unschedulable("demo-worker-3", False)  # noqa: E731
+    living.cluster.clock.after(400, back)
+
+    with pytest.raises(
+        OxideError,
+        match=r"no other node takes its pods until demo-worker-2, demo-worker-3 is back; .*kubectl uncordon demo-worker-2 demo-worker-3`",
+    ):
+        _gate(living).before_worker("demo-worker-1", "worker", 3)
+    _gate(living).before_worker("demo-worker-1", "worker", 3, timeout=600)
+    assert living.cluster.clock.now >= 400
+
+
+def test_a_worker_that_nobody_could_ever_replace_need_not_wait(living: Living) -> None:
+    _taint_control_planes(living)
+    for name in ("demo-worker-2", "demo-worker-3"):
+        del living.cluster.nodes[name]
+
+    _gate(living).before_worker("demo-worker-1", "worker", 1)
+    assert living.cluster.clock.now == 0
 
 
 def test_a_worker_that_an_earlier_run_has_left_cordoned_is_named_with_the_way_out(

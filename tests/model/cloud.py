@@ -267,5 +267,5 @@ class _Action:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    def wait_until_finished(self) -> None:
+    def wait_until_finished(self, max_retries: int | None = None) -> None:
         self._world.call()

@@ -73,6 +73,8 @@ class FakeKubernetesApi(KubernetesApi):
                 node = world.nodes.get(name)
                 sign = [{"spec": {"renewTime": str(int(node.last_sign / 10))}}] if node else []
                 return 200, {"items": sign}
+            case "GET", ["apis", "storage.k8s.io", "v1", "volumeattachments"]:
+                return 200, {"items": []}
             case "GET", ["api", "v1", "namespaces", _, "secrets"]:
                 return 200, {"items": []}
             case _, ["api", "v1", "nodes", name]:

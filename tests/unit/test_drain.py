@@ -40,6 +40,8 @@ class FakeApi:
         self.successors: list[Any] = []
         self.evicted: list[str] = []
         self.silent = 0
+        self.ready = True
+        self.attached: list[list[str]] = []
 
     def items(self, path: str) -> list[Any]:
         if self.silent:
@@ -51,6 +53,13 @@ class FakeApi:
                 successor = self.successors.pop()
                 self.pods[successor["metadata"]["name"]] = successor
         return list(self.pods.values())
+
+    def node(self, name: str) -> dict[str, Any]:
+        return _node(name, ready=self.ready)
+
+    def attached_volumes(self, node: str) -> list[str]:
+        assert node == "demo-worker-1"
+        return self.attached.pop(0) if self.attached else []
 
     def evict(self, namespace: str, pod: str) -> str | None:
         assert namespace == "default"
@@ -153,6 +162,58 @@ def test_an_api_that_is_silent_for_a_while_does_not_end_a_drain() -> None:
     assert any("timed out" in text for text in said)
 
 
+def test_volumes_of_the_pods_are_detached_before_a_drain_has_ended() -> None:
+    api = FakeApi(_pod("one"))
+    api.attached = [["pv-1", "pv-2"], ["pv-2"]]
+    said = _drain(api)
+
+    assert api.attached == []
+    assert said[-1] == "waits for 2 volumes to be detached"
+
+
+def test_a_volume_that_stays_attached_does_not_hold_a_drain_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("oxide_components.drain.VOLUME_TIMEOUT", 0)
+    api = FakeApi()
+    api.attached = [["pv-1"]] * 5
+
+    _drain(api)
+
+
+def _terminating(api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A drain in time that only passes in its pauses; what it has said."""
+    now = [0.0]
+
+    def sleep(_seconds: float) -> None:
+        now[0] += 1
+
+    clock = SimpleNamespace(sleep=sleep, monotonic=lambda: now[0])
+    monkeypatch.setattr("oxide_components.drain.time", clock)
+    return _drain(api, timeout=600)
+
+
+def test_pods_that_no_kubelet_ends_any_more_do_not_hold_a_drain(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stuck = _pod("stuck", uid="u1", deletionTimestamp="now", deletionGracePeriodSeconds=30)
+    api = FakeApi(stuck)
+    api.ready = False
+    said = _terminating(api, monkeypatch)
+
+    assert said == ["draining: pod default/stuck (is terminating)"]
+    assert api.evicted == []
+
+
+def test_pods_that_end_slowly_are_waited_for_where_the_kubelet_lives(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    api = FakeApi(_pod("slow", uid="u1", deletionTimestamp="now", deletionGracePeriodSeconds=30))
+
+    with pytest.raises(OxideError, match=r"not drained within 600 s: .*slow \(is terminating\)"):
+        _terminating(api, monkeypatch)
+
+
 _GPU = [{"key": "gpu", "value": "yes", "effect": "NoSchedule"}]
 _CONTROL_PLANE = [{"key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule"}]
 
@@ -207,10 +268,11 @@ def _refuge(
         (_node("demo-worker-2", taints=_settling("node.kubernetes.io/not-ready")), True),
         (_node("demo-worker-2", taints=_settling("node.cilium.io/agent-not-ready")), True),
         (_node("demo-worker-2", taints=_settling("node.kubernetes.io/out-of-service")), False),
+        (_node("demo-worker-2", taints=_settling("node.kubernetes.io/disk-pressure")), True),
     ],
     ids=[
         *("worker", "not-ready", "cordoned", "leaves-too", "tainted", "control-plane", "open"),
-        *("just-back", "network-comes", "out-of-service"),
+        *("just-back", "network-comes", "out-of-service", "pressure"),
     ],
 )
 def test_pods_find_refuge_only_on_a_node_that_takes_and_keeps_them(
@@ -233,9 +295,17 @@ def test_a_place_that_is_about_to_be_ready_is_waited_for(monkeypatch: pytest.Mon
 
     assert _refuge(monkeypatch, nodes) == (
         True,
-        ["waits for a place for its pods: demo-worker-2 not Ready"],
+        ["waits for a place for its pods: demo-worker-2 not Ready or under pressure"],
     )
     assert nodes.now == 3
+
+
+def test_a_place_under_pressure_is_given_time_to_recover(monkeypatch: pytest.MonkeyPatch) -> None:
+    pressed = _node("demo-worker-2", taints=_settling("node.kubernetes.io/disk-pressure"))
+    nodes = Nodes([LEAVER, pressed], [LEAVER, pressed], [LEAVER, BACK])
+
+    assert _refuge(monkeypatch, nodes)[0]
+    assert nodes.now == 2
 
 
 def test_a_place_that_stays_away_is_not_waited_for_for_ever(
