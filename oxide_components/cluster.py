@@ -272,6 +272,7 @@ def _firewall_args(config: ClusterConfig, identity: ClusterIdentity) -> Firewall
         cluster_name=config.cluster_name,
         # Known in the preview where the configuration names them.
         admin_cidrs=config.admin_cidrs or identity.admin_cidrs,
+        allow_public_api=config.allow_public_api,
         worker_ingress_ports=config.worker_ingress_ports,
         # Without workers the control planes serve what workers would.
         control_plane_ingress_ports=() if config.workers else config.worker_ingress_ports,

@@ -33,7 +33,7 @@ def cluster() -> ClusterArgs:
         node_cidr_mask_size=25,
         talos_version="v1.13.9",
         kubernetes_version="1.35.4",
-        schematic_id="abc",
+        schematic_id="376567988ad370138ad8b2698212367b8edcb69b5fd68c80be1f2ec7d603b4ba",
         config_contract="v1.13",
         machine_secrets=_snake(MACHINE_SECRETS),
     )
