@@ -6,7 +6,7 @@ import pulumi
 
 from . import naming
 from .addon_values import cloud_controller_values
-from .cilium_values import merge
+from .cilium_chart import merge
 from .component_args import refuse_wrong
 from .config_addons import HCLOUD_CHARTS
 from .helm_release import ChartArgs, helm_release

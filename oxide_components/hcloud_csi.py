@@ -7,7 +7,7 @@ import pulumi_kubernetes as kubernetes
 
 from . import naming
 from .addon_values import ENCRYPTION_SECRET, PASSPHRASE_KEY, csi_values
-from .cilium_values import merge
+from .cilium_chart import merge
 from .component_args import refuse_wrong
 from .config_addons import HCLOUD_CHARTS, VOLUMES
 from .helm_release import NAMESPACE, ChartArgs, helm_release

@@ -8,7 +8,7 @@ import pulumi_kubernetes as kubernetes
 from . import naming
 from .addon_values import metrics_server_values
 from .certificate_approver import approver_objects
-from .cilium_values import merge
+from .cilium_chart import merge
 from .component_args import refuse_wrong
 from .config_addons import METRICS_SERVER_CHARTS
 from .helm_release import ChartArgs, helm_release
