@@ -44,6 +44,7 @@ class Cluster:
     """The parts of a declared cluster."""
 
     identity: ClusterIdentity
+    secrets: TalosSecrets
     control_plane: ControlPlane
     worker_pools: tuple[WorkerPool, ...]
     cilium: CiliumRelease
@@ -153,7 +154,11 @@ def create_cluster(config: ClusterConfig) -> Cluster:
         after=early.before_cilium,
     )
     result = Cluster(
-        identity=identity, control_plane=control_plane, worker_pools=worker_pools, cilium=cilium
+        identity=identity,
+        secrets=secrets,
+        control_plane=control_plane,
+        worker_pools=worker_pools,
+        cilium=cilium,
     )
     rollout = Rollout(
         cluster_name=config.cluster_name,
