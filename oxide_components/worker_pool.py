@@ -15,6 +15,7 @@ from .cluster_args import (
     machine_configuration,
 )
 from .component_args import Arguments
+from .config_limits import check_name_length
 from .config_pools import (
     MAX_GENERATION,
     check_annotations,
@@ -198,6 +199,10 @@ def _refuse_wrong(name: str, args: WorkerPoolArgs) -> None:
         check_pool_name(reader, "pool", {"name": pool}, pool, taken=set())
     found.check_integer("count", least=0, most=MAX_SERVERS_PER_NETWORK)
     found.check_integer("generation", least=1, most=MAX_GENERATION)
+    cluster, count = found.known("cluster", "name"), found.known("count")
+    if pool is not None and cluster is not None and count is not None:
+        longest = naming.server_name(cluster, pool, max(count, 1), found.known("generation") or 1)
+        check_name_length(reader, "pool", pool, longest)
     if (server_type := found.known("server_type")) is not None:
         check_server_type(reader, "server_type", server_type)
     check_labels(reader, "labels", found.known("labels") or {})

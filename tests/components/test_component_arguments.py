@@ -159,6 +159,10 @@ def test_ranges_that_are_known_only_later_are_checked_then() -> None:
     [
         ({"pool": "cp"}, "pool: cp is the name of the control planes; use another name"),
         ({"pool": "Bad Name!"}, 'pool: "Bad Name!" is not part of a host name'),
+        (
+            {"pool": "a" * 60},
+            f"pool: {'a' * 60} makes server names such as demo-{'a' * 60}-2 longer than 63 characters; use a shorter cluster",
+        ),
         ({"count": -3}, "count: -3 is less than 0; use 0 to 100"),
         ({"count": "3"}, "count: 3 is not a whole number"),
         ({"count": 2.5}, "count: 2.5 is not a whole number"),

@@ -1,5 +1,6 @@
 """The program as a whole: which resources a stack consists of, and how it ends on a bad configuration."""
 
+import json
 import re
 import runpy
 from collections.abc import Iterator
@@ -129,6 +130,23 @@ def test_a_bad_configuration_ends_the_program_before_any_resource() -> None:
     # What tells Pulumi's host that the user has been told.
     assert ended.value.code == 32
     assert recorder.registrations == []
+
+
+def test_what_the_configuration_permits_the_components_take() -> None:
+    rules = [
+        {"protocol": "tcp", "port": 50000, "sourceCidrs": ["::/0"]},
+        {"protocol": "icmp", "direction": "out", "destinationCidrs": ["0.0.0.0/0"]},
+        {"protocol": "udp", "port": "any", "role": "worker", "sourceCidrs": ["192.0.2.1"]},
+    ]
+    recorder = _run(
+        {
+            "adminCidrs": '["0.0.0.0/0"]',
+            "allowPublicApi": "true",
+            "extraFirewallRules": json.dumps(rules),
+        }
+    )
+
+    assert len(recorder.named("firewall-worker").inputs["rules"]) == 6
 
 
 def test_credentials_leave_the_stack_as_secrets_only(monkeypatch: pytest.MonkeyPatch) -> None:
