@@ -23,5 +23,7 @@ pulumi.export("adminCidrs", config.admin_cidrs or cluster.identity.admin_cidrs)
 pulumi.export("nodes", node_table(cluster.nodes))
 pulumi.export("kubeconfig", cluster.control_plane.kubeconfig)
 pulumi.export("talosconfig", cluster.control_plane.talosconfig)
+# For programs that add workers of their own; the state holds them, as encrypted, anyway.
+pulumi.export("machineSecrets", cluster.secrets.machine_secrets)
 pulumi.export("versions", wanted_versions(config))
 pulumi.export("saveCommands", save_commands())

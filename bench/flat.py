@@ -16,8 +16,8 @@ import pulumi_kubernetes as kubernetes
 import pulumiverse_talos as talos
 
 from oxide_components import naming
+from oxide_components.cilium_chart import cilium_values
 from oxide_components.cilium_modes import CiliumModes
-from oxide_components.cilium_values import cilium_values
 from oxide_components.firewall_rules import Rule, control_plane_rules, worker_rules
 from oxide_components.kubeconfig import people_kubeconfig, server_url
 from oxide_components.machine_config import (

@@ -1,6 +1,8 @@
 """Pulumi components that create and operate Talos Linux Kubernetes clusters on Hetzner Cloud."""
 
 from .api_load_balancer import ApiLoadBalancer, ApiLoadBalancerArgs, LoadBalancerAccess
+from .cilium_chart import cilium_values
+from .cilium_modes import CiliumModes
 from .cilium_release import CiliumRelease, CiliumReleaseArgs
 from .cluster import Cluster, create_cluster
 from .cluster_args import ClusterArgs
@@ -17,14 +19,18 @@ from .network import Network, NetworkArgs
 from .node import Upgrade
 from .node_chain import nodes_as_wanted
 from .node_info import NodeInfo
+from .object_storage import Bucket
 from .rollout import Rollout
+from .roster import RosterNode
 from .talos_secrets import TalosSecrets, TalosSecretsArgs
 from .worker_pool import TaintArgs, WorkerPool, WorkerPoolArgs
 
 __all__ = [
     "ApiLoadBalancer",
     "ApiLoadBalancerArgs",
+    "Bucket",
     "CertificateApprover",
+    "CiliumModes",
     "CiliumRelease",
     "CiliumReleaseArgs",
     "Cluster",
@@ -52,12 +58,14 @@ __all__ = [
     "NodeInfo",
     "OxideError",
     "Rollout",
+    "RosterNode",
     "TaintArgs",
     "TalosSecrets",
     "TalosSecretsArgs",
     "Upgrade",
     "WorkerPool",
     "WorkerPoolArgs",
+    "cilium_values",
     "create_cluster",
     "nodes_as_wanted",
 ]

@@ -7,6 +7,8 @@ import pulumi
 import pulumi_hcloud as hcloud
 
 from . import naming
+from .component_args import Arguments
+from .config_exposure import check_load_balancer_type
 from .kubeconfig import API_PORT
 from .machine_config import api_certificate_patch
 from .options import child_options
@@ -71,6 +73,7 @@ class ApiLoadBalancer(pulumi.ComponentResource):
         args: ApiLoadBalancerArgs,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
+        _refuse_wrong(name, args)
         super().__init__(naming.TYPE_API_LOAD_BALANCER, name, {}, opts)
         self.load_balancer_name = naming.api_load_balancer_name(args["cluster_name"])
         self.private_address = args["private_address"]
@@ -137,6 +140,15 @@ class ApiLoadBalancer(pulumi.ComponentResource):
             private_address=self.private_address,
             public_addresses=self.public_addresses,
         )
+
+
+def _refuse_wrong(name: str, args: ApiLoadBalancerArgs) -> None:
+    found = Arguments("ApiLoadBalancer", name, args, ApiLoadBalancerArgs)
+    found.check_label("cluster_name")
+    found.check_addresses("private_address")
+    if (kind := found.known("type")) is not None:
+        check_load_balancer_type(found.reader, "type", kind)
+    found.refuse()
 
 
 def load_balancer_target(

@@ -7,9 +7,12 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from . import naming
+from .component_args import Arguments
+from .config_access import read_metadata_access
 from .helm_repair import repair_hooks
 from .metadata_policy import metadata_policy
 from .options import child_options
+from .versions import DEFAULT_CILIUM_VERSION, version_problem
 
 RELEASE_TIMEOUT = 900
 """Seconds that Helm may wait for Cilium: nodes pull its images first."""
@@ -56,6 +59,7 @@ class CiliumRelease(pulumi.ComponentResource):
     def __init__(
         self, name: str, args: CiliumReleaseArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
+        _refuse_wrong(name, args)
         super().__init__(naming.TYPE_CILIUM_RELEASE, name, {}, opts)
         repository = args.get("repository")
         # Served to other languages, whole numbers arrive as floats.
@@ -99,3 +103,13 @@ class CiliumRelease(pulumi.ComponentResource):
         self.status = release.status.apply(lambda status: status.status if status else "unknown")
         self.values = pulumi.Output.from_input(args["values"])
         self.register_outputs({"status": self.status, "values": self.values})
+
+
+def _refuse_wrong(name: str, args: CiliumReleaseArgs) -> None:
+    found = Arguments("CiliumRelease", name, args, CiliumReleaseArgs)
+    if (version := found.known("version")) is not None:
+        problem = version_problem("version", version, DEFAULT_CILIUM_VERSION)
+        found.reader.add_all([problem] if problem else [])
+    found.check_integer("timeout", least=1, most=86400)
+    read_metadata_access(found.reader, found.known("metadata_access") or ())
+    found.refuse()

@@ -44,6 +44,7 @@ class Cluster:
     """The parts of a declared cluster."""
 
     identity: ClusterIdentity
+    secrets: TalosSecrets
     control_plane: ControlPlane
     worker_pools: tuple[WorkerPool, ...]
     cilium: CiliumRelease
@@ -153,7 +154,11 @@ def create_cluster(config: ClusterConfig) -> Cluster:
         after=early.before_cilium,
     )
     result = Cluster(
-        identity=identity, control_plane=control_plane, worker_pools=worker_pools, cilium=cilium
+        identity=identity,
+        secrets=secrets,
+        control_plane=control_plane,
+        worker_pools=worker_pools,
+        cilium=cilium,
     )
     rollout = Rollout(
         cluster_name=config.cluster_name,
@@ -273,6 +278,7 @@ def _firewall_args(config: ClusterConfig, identity: ClusterIdentity) -> Firewall
         cluster_name=config.cluster_name,
         # Known in the preview where the configuration names them.
         admin_cidrs=config.admin_cidrs or identity.admin_cidrs,
+        allow_public_api=config.allow_public_api,
         worker_ingress_ports=config.worker_ingress_ports,
         # Without workers the control planes serve what workers would.
         control_plane_ingress_ports=() if config.workers else config.worker_ingress_ports,

@@ -1,14 +1,28 @@
 """What control plane and worker pools of one cluster must agree on."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Network
 from typing import NotRequired, TypedDict
 
 import pulumi
 
 from . import talos_api
+from .addressing import LONGEST_NODE_MASK
+from .component_args import Arguments, is_address
+from .config_exposure import check_rdns
+from .config_rules import check_schematic
 from .machine_config import ClusterSettings, Document, cluster_endpoint, to_patch
+from .naming import is_dns_name
 from .talos_api import MachineSecrets
-from .versions import installer_image
+from .versions import (
+    DEFAULT_KUBERNETES_VERSION,
+    DEFAULT_TALOS_VERSION,
+    contract_problem,
+    installer_image,
+    parse_talos,
+    version_problem,
+)
 
 
 class ClusterArgs(TypedDict):
@@ -50,6 +64,77 @@ class ClusterArgs(TypedDict):
     """Let kubelets ask for serving certificates, which somebody has to approve. Default: false."""
     config_patches: NotRequired[Sequence[str]]
     """Strategic merge patches for all nodes, as YAML. Default: none."""
+
+
+def check_cluster(found: Arguments) -> None:
+    """Reports what is wrong with the argument `cluster` of a component."""
+    reader = found.reader
+    found.check_label("cluster", "name")
+    ranges = {
+        key: found.check_range("cluster", key)
+        for key in ("control_subnet_cidr", "worker_subnet_cidr", "pod_cidr", "service_cidr")
+    }
+    found.check_addresses("cluster", "control_plane_addresses")
+    found.check_addresses("cluster", "network_gateway")
+    found.check_integer("cluster", "node_cidr_mask_size", least=1, most=LONGEST_NODE_MASK)
+    _check_control_planes(found, ranges["control_subnet_cidr"])
+    for key, example in (
+        ("talos_version", DEFAULT_TALOS_VERSION),
+        ("kubernetes_version", DEFAULT_KUBERNETES_VERSION),
+    ):
+        if (text := found.known("cluster", key)) is not None:
+            problem = version_problem(f"cluster.{key}", text, example)
+            reader.add_all([problem] if problem else [])
+    if (schematic := found.known("cluster", "schematic_id")) is not None:
+        check_schematic(reader, "cluster.schematic_id", schematic)
+    contract = found.known("cluster", "config_contract")
+    talos = parse_talos(found.known("cluster", "talos_version") or "")
+    if contract is not None and talos and (problem := contract_problem(contract, talos)):
+        reader.add_all([replace(problem, setting="cluster.config_contract")])
+    hostname = found.known("cluster", "api_hostname")
+    if hostname is not None and not is_dns_name(hostname):
+        reader.add(
+            "cluster.api_hostname",
+            hostname,
+            "is not a DNS name",
+            "write one like api.example.com, without scheme or port",
+        )
+    check_patches(found, "cluster", "config_patches")
+
+
+def check_patches(found: Arguments, *path: str) -> None:
+    """Reports what is wrong with machine config patches of a component that has the argument `cluster`."""
+    name = found.known("cluster", "name")
+    if name is not None:
+        found.check_patches(*path, cluster_name=name)
+
+
+def check_exposure(found: Arguments) -> None:
+    """Reports nodes without public addresses that nobody tells the way out, and reverse DNS names that are none."""
+    if found.known("public") is False and found.known("cluster", "network_gateway") in (None, ""):
+        found.reader.add(
+            "public",
+            False,
+            "leaves nodes without a route, because cluster.network_gateway is not given",
+            "set it to the first address of the network, such as 10.0.0.1",
+        )
+    if found.known("cluster", "name") is not None:
+        check_rdns(found.reader, found.known("rdns") or None, found.known("cluster", "name"))
+
+
+def _check_control_planes(found: Arguments, subnet: IPv4Network | None) -> None:
+    path = "cluster.control_plane_addresses"
+    addresses = found.known("cluster", "control_plane_addresses")
+    if addresses == []:
+        found.reader.add(path, [], "names no control plane", "list their private addresses")
+    for index, address in enumerate(addresses or ()):
+        if subnet is not None and is_address(address) and IPv4Address(address) not in subnet:
+            found.reader.add(
+                f"{path}[{index}]",
+                address,
+                f"is not in control_subnet_cidr {subnet}",
+                "list the private addresses of the control planes",
+            )
 
 
 def cluster_settings(args: ClusterArgs) -> ClusterSettings:

@@ -6,9 +6,9 @@ from typing import Any
 import pulumi
 import pulumi_kubernetes as kubernetes
 
+from .cilium_chart import cilium_values
 from .cilium_modes import IPSEC_SECRET
 from .cilium_release import CiliumRelease, CiliumReleaseArgs
-from .cilium_values import cilium_values
 from .config import ClusterConfig
 from .gateway_api import GatewayApi, GatewayApiArgs
 from .ipsec_key import IpsecKey

@@ -49,25 +49,29 @@ def read_access(reader: Reader, fields: dict[str, Any]) -> None:
         ports = reader.array("workerIngressPorts")
     reader.add_all(firewall_rules.ingress_port_problems(ports))
     fields["worker_ingress_ports"] = tuple(ports)
-    fields["extra_firewall_rules"] = read_extra_rules(reader)
+    fields["extra_firewall_rules"] = read_extra_rules(reader, reader.array("extraFirewallRules"))
     if reader.ok("workerIngressPorts") and reader.sizes_are_known():
         check_extra_rules(
             reader,
             fields["extra_firewall_rules"],
             admin_cidrs=fields["admin_cidrs"] or (),
-            ingress_ports=fields["worker_ingress_ports"],
-            control_planes_take_pods=not any(pool.count for pool in fields["worker_pools"]),
+            worker_ports=fields["worker_ingress_ports"],
+            # Without workers the control planes serve what workers would.
+            control_plane_ports=()
+            if any(pool.count for pool in fields["worker_pools"])
+            else fields["worker_ingress_ports"],
             allow_public=allow_public,
         )
     check_exposure(reader, fields)
     if fields["access"] == PRIVATE:
         fields["admin_cidrs"] = ()
-    fields["metadata_access"] = _metadata_access(reader)
+    fields["metadata_access"] = read_metadata_access(reader, reader.array("metadataAccess"))
 
 
-def _metadata_access(reader: Reader) -> tuple[MetadataAccess, ...]:
+def read_metadata_access(reader: Reader, values: Sequence[Any]) -> tuple[MetadataAccess, ...]:
+    """The entries of `metadataAccess`; none where they unfold into too many rules."""
     exceptions = []
-    for index, value in enumerate(reader.array("metadataAccess")):
+    for index, value in enumerate(values):
         path = f"metadataAccess[{index}]"
         entry = reader.entry(path, value, METADATA_ACCESS_KEYS)
         if entry is None:

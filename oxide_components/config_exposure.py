@@ -38,7 +38,8 @@ def check_exposure(reader: Reader, fields: dict[str, Any]) -> None:
     """Checks it against the rest of the stack."""
     workers = any(pool.count for pool in fields["worker_pools"])
     _nat(reader, fields, workers=workers)
-    _rdns(reader, fields)
+    named = reader.ok("clusterName")
+    check_rdns(reader, fields["rdns"], fields["cluster_name"] if named else "cluster")
     if fields["access"] == PRIVATE and reader.ok("access"):
         # The project file hands defaults over as if they were set.
         meant = {
@@ -82,13 +83,8 @@ def _worker_access(reader: Reader, access: str) -> str:
 def _load_balancer(reader: Reader, fields: dict[str, Any]) -> None:
     fields["api_load_balancer"] = wanted = _choice(reader, "apiLoadBalancer", _LOAD_BALANCERS)
     fields["api_load_balancer_type"] = kind = reader.text("apiLoadBalancerType")
-    if not _LOAD_BALANCER_TYPE.fullmatch(kind) and reader.ok("apiLoadBalancerType"):
-        reader.add(
-            "apiLoadBalancerType",
-            kind,
-            "is not a Hetzner load balancer type",
-            "use lb11, lb21 or lb31",
-        )
+    if reader.ok("apiLoadBalancerType"):
+        check_load_balancer_type(reader, "apiLoadBalancerType", kind)
     if wanted == PUBLIC and not reader.boolean("allowPublicApi") and reader.ok("allowPublicApi"):
         reader.add(
             "apiLoadBalancer",
@@ -96,6 +92,12 @@ def _load_balancer(reader: Reader, fields: dict[str, Any]) -> None:
             "lets everybody reach the Kubernetes API, because no Hetzner firewall covers a load balancer",
             "set allowPublicApi to true, or use private",
         )
+
+
+def check_load_balancer_type(reader: Reader, path: str, kind: str) -> None:
+    """Reports a text that is no type of load balancer."""
+    if not _LOAD_BALANCER_TYPE.fullmatch(kind):
+        reader.add(path, kind, "is not a Hetzner load balancer type", "use lb11, lb21 or lb31")
 
 
 def _nat(reader: Reader, fields: dict[str, Any], *, workers: bool) -> None:
@@ -165,16 +167,16 @@ def _nat_gateway(reader: Reader, fields: dict[str, Any], text: str) -> IPv4Addre
     return address
 
 
-def _rdns(reader: Reader, fields: dict[str, Any]) -> None:
-    template = fields["rdns"]
+def check_rdns(reader: Reader, template: str | None, cluster_name: str) -> None:
+    """Reports a template that makes no DNS names, or the same for all nodes."""
     if template is None:
         return
-    example = server_name(fields["cluster_name"], CONTROL_PLANE_POOL, 1)
+    example = server_name(cluster_name, CONTROL_PLANE_POOL, 1)
     if _NAME not in template:
         reader.add(
             "rdns", template, "gives all nodes the same name", "write one like {name}.example.com"
         )
-    elif not is_dns_name(template.replace(_NAME, example)) and reader.ok("clusterName"):
+    elif not is_dns_name(template.replace(_NAME, example)):
         reader.add(
             "rdns",
             template,

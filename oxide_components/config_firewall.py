@@ -58,10 +58,10 @@ class ExtraRule:
         return self.role in (role, "all")
 
 
-def read_extra_rules(reader: Reader) -> tuple[ExtraRule, ...]:
+def read_extra_rules(reader: Reader, values: Sequence[Any]) -> tuple[ExtraRule, ...]:
     """The entries of `extraFirewallRules` that are right in themselves."""
     found: list[ExtraRule] = []
-    for index, value in enumerate(reader.array(_KEY)):
+    for index, value in enumerate(values):
         path = f"{_KEY}[{index}]"
         entry = reader.entry(path, value, FIREWALL_RULE_KEYS)
         if entry is None:
@@ -79,23 +79,21 @@ def check_extra_rules(
     rules: Sequence[ExtraRule],
     *,
     admin_cidrs: Sequence[str],
-    ingress_ports: Sequence[int],
-    control_planes_take_pods: bool,
+    worker_ports: Sequence[int],
+    control_plane_ports: Sequence[int],
     allow_public: bool,
 ) -> None:
     """Reports rules that open what stays closed, and more rules than a firewall takes.
 
     Args:
         admin_cidrs: Ranges that reach the APIs anyway; empty where they are yet to be found out.
-        control_planes_take_pods: Control planes open the ingress ports, too.
+        worker_ports: Ports of the workers that are open to everybody.
+        control_plane_ports: Those of the control planes.
     """
     reader.add_all(_open_ports(rules, admin_cidrs, allow_public=allow_public))
     roles: tuple[tuple[Role, list[Rule]], ...] = (
-        (
-            "controlPlane",
-            control_plane_rules([], ingress_ports if control_planes_take_pods else []),
-        ),
-        ("worker", worker_rules([], ingress_ports)),
+        ("controlPlane", control_plane_rules([], control_plane_ports)),
+        ("worker", worker_rules([], worker_ports)),
     )
     for role, own in roles:
         mine = [extra.rule for extra in rules if extra.is_for(role)]

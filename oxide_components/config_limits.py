@@ -55,14 +55,28 @@ def _check_names(
     ]
     for path, pool, count, generation in sized:
         longest = server_name(cluster_name, pool, max(count, 1), generation)
-        if len(longest) > MAX_HOSTNAME_LENGTH:
-            reader.add(
-                path,
-                cluster_name if path == "clusterName" else pool,
-                f"makes server names such as {longest} longer than {MAX_HOSTNAME_LENGTH} characters",
-                "use a shorter clusterName or pool name",
-            )
+        if not check_name_length(
+            reader, path, cluster_name if path == "clusterName" else pool, longest
+        ):
             return
+
+
+def check_name_length(reader: Reader, path: str, value: str, longest: str) -> bool:
+    """
+    Reports a name that makes servers' names too long; returns whether they are not.
+
+    Args:
+        longest: The longest name of a server that it is a part of.
+    """
+    if len(longest) <= MAX_HOSTNAME_LENGTH:
+        return True
+    reader.add(
+        path,
+        value,
+        f"makes server names such as {longest} longer than {MAX_HOSTNAME_LENGTH} characters",
+        "use a shorter clusterName or pool name",
+    )
+    return False
 
 
 def _check_generations(reader: Reader, pools: Sequence[WorkerPoolConfig]) -> None:

@@ -126,23 +126,24 @@ def _read_pool(
         location=reader.entry_text(path, entry, "location", default.location),
         generation=reader.entry_integer(path, entry, "generation", 1, MAX_GENERATION, default=1),
         labels=reader.text_map(f"{path}.labels", entry.get("labels")),
-        taints=_read_taints(reader, f"{path}.taints", entry.get("taints")),
+        taints=read_taints(reader, f"{path}.taints", entry.get("taints")),
         annotations=reader.text_map(f"{path}.annotations", entry.get("annotations")),
         config_patches=read_patches(
             reader, f"{path}.configPatches", entry.get("configPatches"), cluster_name
         ),
     )
-    _check_name(reader, f"{path}.name", entry, pool.name, {other.name for other in others})
+    check_pool_name(reader, f"{path}.name", entry, pool.name, {other.name for other in others})
     if "serverType" in entry:
         check_server_type(reader, f"{path}.serverType", pool.server_type)
-    _check_labels(reader, f"{path}.labels", pool.labels)
-    _check_annotations(reader, f"{path}.annotations", pool.annotations)
+    check_labels(reader, f"{path}.labels", pool.labels)
+    check_annotations(reader, f"{path}.annotations", pool.annotations)
     return pool
 
 
-def _check_name(
+def check_pool_name(
     reader: Reader, path: str, entry: Mapping[str, Any], name: str, taken: set[str]
 ) -> None:
+    """Reports a name that is no part of host names, or that is taken."""
     if "name" not in entry:
         reader.add(path, None, "is missing", "give the pool a name")
     elif not isinstance(entry["name"], str):
@@ -163,7 +164,8 @@ def _check_name(
         reader.add(path, name, "is already a pool of this cluster", way_out)
 
 
-def _check_labels(reader: Reader, path: str, labels: Mapping[str, str]) -> None:
+def check_labels(reader: Reader, path: str, labels: Mapping[str, str]) -> None:
+    """Reports labels that Kubernetes refuses, and those that kubelets must not set."""
     for key, value in labels.items():
         name_problem = syntax.qualified_name_problem(key)
         reserved = syntax.node_label_problem(key)
@@ -185,7 +187,8 @@ def _check_labels(reader: Reader, path: str, labels: Mapping[str, str]) -> None:
             )
 
 
-def _check_annotations(reader: Reader, path: str, annotations: Mapping[str, str]) -> None:
+def check_annotations(reader: Reader, path: str, annotations: Mapping[str, str]) -> None:
+    """Reports annotations that Kubernetes refuses."""
     for key in annotations:
         if name_problem := syntax.qualified_name_problem(key):
             reader.add(f"{path}[{key}]", key, name_problem, "rename the annotation")
@@ -199,7 +202,8 @@ def _check_annotations(reader: Reader, path: str, annotations: Mapping[str, str]
         )
 
 
-def _read_taints(reader: Reader, path: str, value: object) -> tuple[Taint, ...]:
+def read_taints(reader: Reader, path: str, value: object) -> tuple[Taint, ...]:
+    """A list of taints as the setting has it; what Kubernetes refuses is reported."""
     if value is None:
         return ()
     if not isinstance(value, list):

@@ -110,18 +110,22 @@ class Reader:
 
     def cidr(self, key: str) -> IPv4Network:
         """An IPv4 range without host bits, or the setting's default."""
-        text, default = self.text(key), IPv4Network(str(SETTINGS_BY_KEY[key].default))
+        default = str(SETTINGS_BY_KEY[key].default)
+        return self.ipv4_range(key, self.text(key), default) or IPv4Network(default)
+
+    def ipv4_range(self, path: str, text: str, example: str) -> IPv4Network | None:
+        """An IPv4 range, reported if it has host bits or no prefix length; None if it is none at all."""
         try:
             loose = IPv4Network(text, strict=False)
         except ValueError:
             reason = "is IPv6; cluster ranges are IPv4" if ":" in text else "is not an IPv4 range"
-            self.add(key, text, reason, f"write one like {default}")
-            return default
+            self.add(path, text, reason, f"write one like {example}")
+            return None
         address, slash, length = text.partition("/")
         if not slash or not length.isdigit():
-            self.add(key, text, "has no prefix length", f"write one like {default}")
+            self.add(path, text, "has no prefix length", f"write one like {example}")
         elif str(loose.network_address) != address:
-            self.add(key, text, "has host bits set", f"write {loose}")
+            self.add(path, text, "has host bits set", f"write {loose}")
         return loose
 
     def array(self, key: str) -> list[Any]:

@@ -91,14 +91,19 @@ def _cluster_name(reader: Reader, stack: str) -> str:
 
 def _control_planes(reader: Reader) -> int:
     count = reader.integer("controlPlanes", 1, MAX_CONTROL_PLANES)
+    check_parity(reader, "controlPlanes", count)
+    return count
+
+
+def check_parity(reader: Reader, path: str, count: int) -> None:
+    """Reports an even number of control planes."""
     if count % 2 == 0:
         reader.add(
-            "controlPlanes",
+            path,
             count,
             "is even, which tolerates no more failures than one less",
             f"use {count - 1} or {count + 1}",
         )
-    return count
 
 
 def _ranges(reader: Reader, fields: dict[str, Any]) -> list[Problem]:
@@ -133,28 +138,18 @@ def _ranges(reader: Reader, fields: dict[str, Any]) -> list[Problem]:
 
 def _versions(reader: Reader, fields: dict[str, Any]) -> None:
     parsed: dict[str, versions.Version] = {}
-    for key, name, parse, prefix in (
-        ("talosVersion", "talos_version", versions.parse_talos, "v"),
-        ("kubernetesVersion", "kubernetes_version", versions.parse, ""),
-        ("ciliumVersion", "cilium_version", versions.parse, ""),
+    for key, name, parse in (
+        ("talosVersion", "talos_version", versions.parse_talos),
+        ("kubernetesVersion", "kubernetes_version", versions.parse),
+        ("ciliumVersion", "cilium_version", versions.parse),
     ):
         fields[name] = text = reader.text(key)
         version = parse(text)
         if version is not None:
             parsed[key] = version
         elif reader.ok(key):
-            bare = versions.parse(text.lstrip("v"))
-            default = SETTINGS_BY_KEY[key].default
-            reader.add(
-                key,
-                text,
-                "is not a full version"
-                if bare is None
-                else "lacks its leading v"
-                if prefix
-                else "has a leading v",
-                f"write {prefix}{bare or str(default).lstrip('v')}",
-            )
+            problem = versions.version_problem(key, text, str(SETTINGS_BY_KEY[key].default))
+            reader.add_all([problem] if problem else [])
     fields["config_contract"] = contract = reader.text("configContract") or None
     if "talosVersion" in parsed and contract is not None:
         problem = versions.contract_problem(contract, parsed["talosVersion"])
@@ -167,15 +162,21 @@ def _versions(reader: Reader, fields: dict[str, Any]) -> None:
         )
 
 
-def _image(reader: Reader, fields: dict[str, Any]) -> None:
-    fields["schematic_id"] = schematic = reader.text("schematicId")
-    if not _SCHEMATIC_ID.fullmatch(schematic) and reader.ok("schematicId"):
+def check_schematic(reader: Reader, path: str, schematic: str) -> None:
+    """Reports a text that is no schematic."""
+    if not _SCHEMATIC_ID.fullmatch(schematic):
         reader.add(
-            "schematicId",
+            path,
             schematic,
             "is not a schematic of Image Factory",
             "use the 64 hexadecimal digits that factory.talos.dev shows",
         )
+
+
+def _image(reader: Reader, fields: dict[str, Any]) -> None:
+    fields["schematic_id"] = schematic = reader.text("schematicId")
+    if reader.ok("schematicId"):
+        check_schematic(reader, "schematicId", schematic)
     has_id = reader.is_set("imageId")
     fields["image_id"] = reader.integer("imageId", 1, 2**53) if has_id else None
     fields["image_selector"] = reader.text("imageSelector") or DEFAULT_IMAGE_SELECTOR

@@ -12,7 +12,17 @@ from .api_gate import ApiGate
 from .api_hosts import ApiHosts
 from .api_load_balancer import LoadBalancerAccess, certificate_patches, load_balancer_target
 from .bootstrap import Bootstrap, BootstrapNode
-from .cluster_args import ClusterArgs, cluster_settings, machine_configuration
+from .cluster_args import (
+    ClusterArgs,
+    check_cluster,
+    check_exposure,
+    check_patches,
+    cluster_settings,
+    machine_configuration,
+)
+from .component_args import Arguments
+from .config_pools import check_server_type
+from .config_rules import check_parity
 from .kubeconfig import server_url
 from .machine_config import NodeSettings, control_plane_documents
 from .node_info import NodeInfo
@@ -94,6 +104,7 @@ class ControlPlane(pulumi.ComponentResource):
         *,
         protect: bool = False,
     ) -> None:
+        _refuse_wrong(name, args)
         super().__init__(naming.TYPE_CONTROL_PLANE, name, {}, opts)
         cluster, balancer = args["cluster"], args.get("load_balancer")
         addresses = cluster["control_plane_addresses"]
@@ -307,6 +318,23 @@ class ControlPlane(pulumi.ComponentResource):
             server_type=args["server_type"],
             machine_configuration=config,
         )
+
+
+def _refuse_wrong(name: str, args: ControlPlaneArgs) -> None:
+    found = Arguments("ControlPlane", name, args, ControlPlaneArgs)
+    check_cluster(found)
+    check_exposure(found)
+    check_parity(
+        found.reader,
+        "cluster.control_plane_addresses",
+        # None at all is reported already.
+        len(found.known("cluster", "control_plane_addresses") or ()) or 1,
+    )
+    if (server_type := found.known("server_type")) is not None:
+        check_server_type(found.reader, "server_type", server_type)
+    found.check_integer("drain_timeout", least=1, most=86400)
+    check_patches(found, "config_patches")
+    found.refuse()
 
 
 def _location(args: ControlPlaneArgs, index: int) -> pulumi.Input[str]:

@@ -1,22 +1,29 @@
 """The firewalls of a cluster, one per role."""
 
-from collections.abc import Sequence
-from typing import Literal, NotRequired, TypedDict
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, Literal, NotRequired, TypedDict
 
 import pulumi
 import pulumi_hcloud as hcloud
 
 from . import naming
+from .component_args import Arguments, as_argument
+from .config_firewall import check_extra_rules, read_extra_rules
+from .errors import OxideError
 from .firewall_rules import (
     DEFAULT_WORKER_INGRESS_PORTS,
     Direction,
     Protocol,
     Rule,
+    admin_cidr_problems,
     control_plane_rules,
+    ingress_port_problems,
     normalise,
     worker_rules,
 )
 from .options import child_options
+from .run_errors import told
 
 
 class FirewallRuleArgs(TypedDict):
@@ -45,6 +52,8 @@ class FirewallArgs(TypedDict):
     """Name of the cluster; prefix of the firewalls' names."""
     admin_cidrs: pulumi.Input[Sequence[str]]
     """Addresses that may reach the Talos API (50000) and the Kubernetes API (6443), IPv4 or IPv6."""
+    allow_public_api: NotRequired[bool]
+    """Whether `admin_cidrs` and `extra_rules` may open these APIs to everybody. Default: false."""
     worker_ingress_ports: NotRequired[Sequence[int]]
     """TCP ports of the workers that anybody may reach. Default: 80 and 443."""
     control_plane_ingress_ports: NotRequired[Sequence[int]]
@@ -68,10 +77,12 @@ class Firewall(pulumi.ComponentResource):
     def __init__(
         self, name: str, args: FirewallArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
+        _refuse_wrong(name, args)
         super().__init__(naming.TYPE_FIREWALL, name, {}, opts)
         cluster = args["cluster_name"]
-        ports = tuple(args.get("worker_ingress_ports", DEFAULT_WORKER_INGRESS_PORTS))
-        open_ports = tuple(args.get("control_plane_ingress_ports", ()))
+        # Served to other languages, whole numbers arrive as floats.
+        ports = tuple(map(int, args.get("worker_ingress_ports", DEFAULT_WORKER_INGRESS_PORTS)))
+        open_ports = tuple(map(int, args.get("control_plane_ingress_ports", ())))
         extra = {
             role: [
                 _extra_rule(rule)
@@ -80,7 +91,9 @@ class Firewall(pulumi.ComponentResource):
             ]
             for role in ("controlPlane", "worker")
         }
-        admin_cidrs = pulumi.Output.from_input(args["admin_cidrs"])
+        admin_cidrs = pulumi.Output.from_input(args["admin_cidrs"]).apply(
+            told(partial(admitted, allow_public=args.get("allow_public_api", False)))
+        )
         firewalls = {
             role: hcloud.Firewall(
                 f"{name}-{role}",
@@ -111,6 +124,60 @@ class Firewall(pulumi.ComponentResource):
         self.register_outputs(
             {"control_plane_id": self.control_plane_id, "worker_id": self.worker_id}
         )
+
+
+def _refuse_wrong(name: str, args: FirewallArgs) -> None:
+    found = Arguments("Firewall", name, args, FirewallArgs)
+    found.check_label("cluster_name")
+    allow_public = found.known("allow_public_api") is True
+    cidrs = found.known("admin_cidrs")
+    if cidrs == []:
+        found.reader.add(
+            "admin_cidrs", [], "admits nobody, not even this program", "list your ranges"
+        )
+    elif cidrs is not None:
+        found.reader.add_all(admin_cidr_problems(cidrs, allow_public=allow_public))
+    ports = {}
+    for key, default in (
+        ("worker_ingress_ports", DEFAULT_WORKER_INGRESS_PORTS),
+        ("control_plane_ingress_ports", ()),
+    ):
+        ports[key] = found.known(key) if key in args else list(default)
+        found.reader.add_all(ingress_port_problems(ports[key] or (), key))
+    extra = read_extra_rules(found.reader, _as_settings(found.known("extra_rules") or ()))
+    if not found.reader.problems:
+        check_extra_rules(
+            found.reader,
+            extra,
+            admin_cidrs=cidrs or (),
+            worker_ports=ports["worker_ingress_ports"] or (),
+            control_plane_ports=ports["control_plane_ingress_ports"] or (),
+            allow_public=allow_public,
+        )
+    found.refuse()
+
+
+def admitted(cidrs: Sequence[str], *, allow_public: bool) -> Sequence[str]:
+    """
+    The administrators' ranges of a firewall, once they are known.
+
+    Raises:
+        OxideError: The arguments could not have had them.
+    """
+    # Of a cluster that is yet to be made, a preview may know that there are none so far.
+    problems = admin_cidr_problems(cidrs, allow_public=allow_public) if cidrs else []
+    if problems:
+        raise OxideError("; ".join(as_argument(problem).text("Firewall") for problem in problems))
+    return cidrs
+
+
+def _as_settings(rules: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Rules as the setting `extraFirewallRules` has them, where emptiness is absence."""
+    names = {"source_cidrs": "sourceCidrs", "destination_cidrs": "destinationCidrs"}
+    return [
+        {names.get(key, key): value for key, value in rule.items() if value not in ("", [])}
+        for rule in rules
+    ]
 
 
 def _rule_args(rules: Sequence[Rule]) -> list[hcloud.FirewallRuleArgs]:

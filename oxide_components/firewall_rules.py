@@ -169,8 +169,10 @@ def admin_cidr_warnings(cidrs: Sequence[str]) -> list[Problem]:
     ]
 
 
-def ingress_port_problems(ports: Sequence[object]) -> Iterator[Problem]:
-    """What is wrong with `workerIngressPorts`."""
+def ingress_port_problems(
+    ports: Sequence[object], setting: str = "workerIngressPorts"
+) -> Iterator[Problem]:
+    """What is wrong with a list of ports that are open to everybody."""
     seen: set[int] = set()
     for index, port in enumerate(ports):
         reason = way_out = ""
@@ -185,7 +187,7 @@ def ingress_port_problems(ports: Sequence[object]) -> Iterator[Problem]:
             seen.add(port)
         if reason:
             yield Problem(
-                setting=f"workerIngressPorts[{index}]",
+                setting=f"{setting}[{index}]",
                 value=show(port),
                 reason=reason,
                 way_out=way_out,
@@ -193,7 +195,7 @@ def ingress_port_problems(ports: Sequence[object]) -> Iterator[Problem]:
     most = MAX_RULES_PER_FIREWALL - 2
     if len(ports) > most:
         yield Problem(
-            setting="workerIngressPorts",
+            setting=setting,
             value=f"{len(ports)} ports",
             reason=f"is more than the {most} that fit into a Hetzner firewall beside the API rules",
             way_out="open fewer ports and put a load balancer or Gateway before the services",

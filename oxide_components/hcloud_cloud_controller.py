@@ -6,7 +6,8 @@ import pulumi
 
 from . import naming
 from .addon_values import cloud_controller_values
-from .cilium_values import merge
+from .cilium_chart import merge
+from .component_args import refuse_wrong
 from .config_addons import HCLOUD_CHARTS
 from .helm_release import ChartArgs, helm_release
 from .versions import HCLOUD_CCM_CHART_VERSION
@@ -54,6 +55,7 @@ class HcloudCloudController(pulumi.ComponentResource):
     def __init__(
         self, name: str, args: HcloudCloudControllerArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
+        refuse_wrong("HcloudCloudController", name, args, HcloudCloudControllerArgs)
         super().__init__(naming.TYPE_HCLOUD_CLOUD_CONTROLLER, name, {}, opts)
         values = pulumi.Output.all(
             secret_name=args["secret_name"],

@@ -7,6 +7,7 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from . import naming
+from .component_args import refuse_wrong
 from .helm_release import NAMESPACE
 from .options import child_options
 
@@ -34,6 +35,7 @@ class HcloudCredentials(pulumi.ComponentResource):
     def __init__(
         self, name: str, args: HcloudCredentialsArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
+        refuse_wrong("HcloudCredentials", name, args, HcloudCredentialsArgs)
         super().__init__(naming.TYPE_HCLOUD_CREDENTIALS, name, {}, opts)
         token = pulumi.Output.secret(args["token"])
         secret = kubernetes.core.v1.Secret(

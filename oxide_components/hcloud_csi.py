@@ -7,7 +7,8 @@ import pulumi_kubernetes as kubernetes
 
 from . import naming
 from .addon_values import ENCRYPTION_SECRET, PASSPHRASE_KEY, csi_values
-from .cilium_values import merge
+from .cilium_chart import merge
+from .component_args import refuse_wrong
 from .config_addons import HCLOUD_CHARTS, VOLUMES
 from .helm_release import NAMESPACE, ChartArgs, helm_release
 from .options import child_options
@@ -54,6 +55,7 @@ class HcloudCsi(pulumi.ComponentResource):
     def __init__(
         self, name: str, args: HcloudCsiArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
+        refuse_wrong("HcloudCsi", name, args, HcloudCsiArgs)
         super().__init__(naming.TYPE_HCLOUD_CSI, name, {}, opts)
         encrypted = args.get("encrypted_storage_class", False)
         values = pulumi.Output.all(

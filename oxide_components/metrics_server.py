@@ -8,7 +8,8 @@ import pulumi_kubernetes as kubernetes
 from . import naming
 from .addon_values import metrics_server_values
 from .certificate_approver import approver_objects
-from .cilium_values import merge
+from .cilium_chart import merge
+from .component_args import refuse_wrong
 from .config_addons import METRICS_SERVER_CHARTS
 from .helm_release import ChartArgs, helm_release
 from .options import child_options
@@ -67,6 +68,7 @@ class MetricsServer(pulumi.ComponentResource):
     def __init__(
         self, name: str, args: MetricsServerArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
+        refuse_wrong("MetricsServer", name, args, MetricsServerArgs)
         super().__init__(naming.TYPE_METRICS_SERVER, name, {}, opts)
         # Served to other languages, whole numbers arrive as floats.
         ours = metrics_server_values(schedulable_workers=int(args["schedulable_workers"]))

@@ -6,6 +6,7 @@ import pulumi
 import pulumi_hcloud as hcloud
 
 from . import naming
+from .component_args import Arguments
 from .options import child_options
 
 
@@ -46,6 +47,7 @@ class Network(pulumi.ComponentResource):
         *,
         protect: bool = False,
     ) -> None:
+        _refuse_wrong(name, args)
         super().__init__(naming.TYPE_NETWORK, name, {}, opts)
         existing, nat_gateway = args.get("network_id"), args.get("nat_gateway")
         if existing:
@@ -91,3 +93,26 @@ class Network(pulumi.ComponentResource):
                 "worker_subnet_id": self.worker_subnet_id,
             }
         )
+
+
+def _refuse_wrong(name: str, args: NetworkArgs) -> None:
+    found = Arguments("Network", name, args, NetworkArgs)
+    found.check_label("cluster_name")
+    found.check_addresses("nat_gateway")
+    found.check_integer("network_id", least=1, most=2**53)
+    network = found.check_range("cidr")
+    subnets = {key: found.check_range(key) for key in ("control_subnet_cidr", "worker_subnet_cidr")}
+    for key, subnet in subnets.items():
+        if network and subnet and not subnet.subnet_of(network):
+            found.reader.add(
+                key, str(subnet), f"is not inside cidr {network}", "choose a part of the network"
+            )
+    control, worker = subnets.values()
+    if control and worker and control.overlaps(worker):
+        found.reader.add(
+            "worker_subnet_cidr",
+            str(worker),
+            f"overlaps control_subnet_cidr {control}",
+            "choose ranges that share no address",
+        )
+    found.refuse()

@@ -6,8 +6,10 @@ import pulumi
 import pulumiverse_talos as talos
 
 from . import naming
+from .component_args import Arguments
 from .options import child_options
 from .talos_api import ClientConfiguration, MachineSecrets
+from .versions import PROVIDER_CONTRACT, parse_contract
 
 
 class TalosSecretsArgs(TypedDict):
@@ -37,6 +39,7 @@ class TalosSecrets(pulumi.ComponentResource):
         *,
         protect: bool = False,
     ) -> None:
+        _refuse_wrong(name, args)
         super().__init__(naming.TYPE_TALOS_SECRETS, name, {}, opts)
         secrets = talos.machine.Secrets(
             name,
@@ -58,3 +61,16 @@ class TalosSecrets(pulumi.ComponentResource):
                 "client_configuration": self.client_configuration,
             }
         )
+
+
+def _refuse_wrong(name: str, args: TalosSecretsArgs) -> None:
+    found = Arguments("TalosSecrets", name, args, TalosSecretsArgs)
+    contract = found.known("config_contract")
+    if contract is not None and parse_contract(contract) is None:
+        found.reader.add(
+            "config_contract",
+            contract,
+            "is not a config contract",
+            f"write a minor like v{PROVIDER_CONTRACT}",
+        )
+    found.refuse()

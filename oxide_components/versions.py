@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from .errors import Problem
+from .errors import Problem, show
 
 DEFAULT_TALOS_VERSION: Final = "v1.13.9"
 DEFAULT_KUBERNETES_VERSION: Final = "1.35.4"
@@ -126,6 +126,32 @@ def parse_contract(text: str) -> Minor | None:
     """The minor that a config contract like v1.13 names, or None."""
     match = _MINOR.fullmatch(text[1:]) if text.startswith("v") else None
     return None if match is None else Minor(int(match[1]), int(match[2]))
+
+
+def version_problem(setting: str, text: str, example: str) -> Problem | None:
+    """
+    Why a text is no full version; None if it is one.
+
+    Args:
+        example: A right one, which has a leading v where the wanted one has one.
+    """
+    prefix = "v" if example.startswith("v") else ""
+    if (parse_talos if prefix else parse)(text) is not None:
+        return None
+    bare = parse(text.lstrip("v"))
+    reason = (
+        "is not a full version"
+        if bare is None
+        else "lacks its leading v"
+        if prefix
+        else "has a leading v"
+    )
+    return Problem(
+        setting=setting,
+        value=show(text),
+        reason=reason,
+        way_out=f"write {prefix}{bare or example.lstrip('v')}",
+    )
 
 
 def contract_of(talos_version: str) -> str:

@@ -6,7 +6,25 @@ from typing import NotRequired, TypedDict
 import pulumi
 
 from . import naming
-from .cluster_args import ClusterArgs, cluster_settings, machine_configuration
+from .cluster_args import (
+    ClusterArgs,
+    check_cluster,
+    check_exposure,
+    check_patches,
+    cluster_settings,
+    machine_configuration,
+)
+from .component_args import Arguments
+from .config_limits import check_name_length
+from .config_pools import (
+    MAX_GENERATION,
+    check_annotations,
+    check_labels,
+    check_pool_name,
+    check_server_type,
+    read_taints,
+)
+from .hetzner import MAX_SERVERS_PER_NETWORK
 from .machine_config import NodeSettings, worker_documents
 from .node_info import NodeInfo
 from .reverse_dns import reverse_dns
@@ -76,6 +94,7 @@ class WorkerPool(pulumi.ComponentResource):
     def __init__(
         self, name: str, args: WorkerPoolArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
+        _refuse_wrong(name, args)
         super().__init__(naming.TYPE_WORKER_POOL, name, {}, opts)
         cluster, pool = args["cluster"], args["pool"]
         # Served to other languages, whole numbers arrive as floats.
@@ -169,6 +188,28 @@ class WorkerPool(pulumi.ComponentResource):
             server_type=args["server_type"],
             machine_configuration=config,
         )
+
+
+def _refuse_wrong(name: str, args: WorkerPoolArgs) -> None:
+    found = Arguments("WorkerPool", name, args, WorkerPoolArgs)
+    reader = found.reader
+    check_cluster(found)
+    check_exposure(found)
+    if (pool := found.known("pool")) is not None:
+        check_pool_name(reader, "pool", {"name": pool}, pool, taken=set())
+    found.check_integer("count", least=0, most=MAX_SERVERS_PER_NETWORK)
+    found.check_integer("generation", least=1, most=MAX_GENERATION)
+    cluster, count = found.known("cluster", "name"), found.known("count")
+    if pool is not None and cluster is not None and count is not None:
+        longest = naming.server_name(cluster, pool, max(count, 1), found.known("generation") or 1)
+        check_name_length(reader, "pool", pool, longest)
+    if (server_type := found.known("server_type")) is not None:
+        check_server_type(reader, "server_type", server_type)
+    check_labels(reader, "labels", found.known("labels") or {})
+    check_annotations(reader, "annotations", found.known("annotations") or {})
+    read_taints(reader, "taints", found.known("taints"))
+    check_patches(found, "config_patches")
+    found.refuse()
 
 
 def _generation(args: WorkerPoolArgs) -> int:

@@ -1,23 +1,13 @@
 """Shared inputs of the component tests."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from oxide_components import ClusterArgs
 
 from .living import Living
-from .recording import CLIENT_CONFIGURATION, MACHINE_SECRETS
-
-
-def _snake(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {
-            "".join(f"_{c.lower()}" if c.isupper() else c for c in key): _snake(entry)
-            for key, entry in value.items()
-        }
-    return value
+from .recording import CLIENT_CONFIGURATION, MACHINE_SECRETS, snake
 
 
 @pytest.fixture
@@ -33,16 +23,16 @@ def cluster() -> ClusterArgs:
         node_cidr_mask_size=25,
         talos_version="v1.13.9",
         kubernetes_version="1.35.4",
-        schematic_id="abc",
+        schematic_id="376567988ad370138ad8b2698212367b8edcb69b5fd68c80be1f2ec7d603b4ba",
         config_contract="v1.13",
-        machine_secrets=_snake(MACHINE_SECRETS),
+        machine_secrets=snake(MACHINE_SECRETS),
     )
 
 
 @pytest.fixture
 def client_configuration() -> dict[str, str]:
     """Talos client credentials."""
-    return _snake(CLIENT_CONFIGURATION)
+    return snake(CLIENT_CONFIGURATION)
 
 
 @pytest.fixture

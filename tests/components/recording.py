@@ -145,6 +145,11 @@ class _ProviderMocks(mocks.Mocks):
             outputs["kubeconfigRaw"] = KUBECONFIG
         elif args.typ == "pulumi-python:dynamic/oxide:ClusterIdentity":
             outputs |= {"contract": "v1.13", "admin_cidrs": ["203.0.113.7/32"]}
+        elif args.typ == "pulumi:pulumi:StackReference":
+            outputs |= {
+                "outputs": {"machineSecrets": snake(MACHINE_SECRETS)},
+                "secretOutputNames": ["machineSecrets"],
+            }
         elif args.typ == "kubernetes:helm.sh/v3:Release":
             outputs["status"] = {"status": "deployed", "namespace": "kube-system"}
         return str(number), outputs
@@ -157,7 +162,26 @@ class _ProviderMocks(mocks.Mocks):
             return {**args.args, "talosConfig": "context: planted-talosconfig"}
         if args.token == "hcloud:index/getImages:getImages":
             return {**args.args, "id": "x", "images": [{"id": 4711}]}
+        if args.token in _LOOK_UPS:
+            return {**args.args, "id": _LOOK_UPS[args.token]}
         raise AssertionError(f"unexpected call of {args.token}")
+
+
+_LOOK_UPS = {
+    "hcloud:index/getFirewall:getFirewall": 79,
+    "hcloud:index/getImage:getImage": 4711,
+    "hcloud:index/getNetwork:getNetwork": 12,
+}
+
+
+def snake(value: Any) -> Any:
+    """What a provider returns, with the keys that the SDK gives it."""
+    if isinstance(value, dict):
+        return {
+            "".join(f"_{c.lower()}" if c.isupper() else c for c in key): snake(entry)
+            for key, entry in value.items()
+        }
+    return value
 
 
 def prepare() -> Recorder:

@@ -145,7 +145,11 @@ def test_private_control_planes_are_reached_at_their_private_addresses(
     cluster: ClusterArgs, client_configuration: dict[str, str]
 ) -> None:
     built = _Built(
-        cluster, client_configuration, balancer=False, public=False, rdns="{name}.example.com"
+        {**cluster, "network_gateway": "10.0.0.1"},
+        client_configuration,
+        balancer=False,
+        public=False,
+        rdns="{name}.example.com",
     )
     server = built.recorder.named("cp-1", SERVER).inputs
 
@@ -178,7 +182,7 @@ def test_private_workers_have_neither_addresses_nor_firewalls(cluster: ClusterAr
             WorkerPool(
                 "pool",
                 WorkerPoolArgs(
-                    cluster=cluster,
+                    cluster={**cluster, "network_gateway": "10.0.0.1"},
                     pool="worker",
                     count=1,
                     server_type="cx33",

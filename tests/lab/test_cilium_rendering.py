@@ -14,8 +14,8 @@ import pytest
 import yaml
 
 from lab import paths
+from oxide_components.cilium_chart import cilium_values
 from oxide_components.cilium_modes import CiliumModes
-from oxide_components.cilium_values import cilium_values
 
 CHART = Path(
     os.environ.get("OXIDE_CILIUM_CHART", Path(__file__).parents[2] / "lab" / "charts" / "cilium")

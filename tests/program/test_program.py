@@ -1,5 +1,7 @@
 """The program as a whole: which resources a stack consists of, and how it ends on a bad configuration."""
 
+import json
+import re
 import runpy
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +10,7 @@ from typing import Any
 import pulumi
 import pytest
 
-from tests.components.recording import Recorder, prepare, record
+from tests.components.recording import Recorder, prepare, record, resolve
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden"
@@ -143,6 +145,56 @@ def test_a_bad_configuration_ends_the_program_before_any_resource() -> None:
     # What tells Pulumi's host that the user has been told.
     assert ended.value.code == 32
     assert recorder.registrations == []
+
+
+def test_what_the_configuration_permits_the_components_take() -> None:
+    rules = [
+        {"protocol": "tcp", "port": 50000, "sourceCidrs": ["::/0"]},
+        {"protocol": "icmp", "direction": "out", "destinationCidrs": ["0.0.0.0/0"]},
+        {"protocol": "udp", "port": "any", "role": "worker", "sourceCidrs": ["192.0.2.1"]},
+    ]
+    recorder = _run(
+        {
+            "adminCidrs": '["0.0.0.0/0"]',
+            "allowPublicApi": "true",
+            "extraFirewallRules": json.dumps(rules),
+        }
+    )
+
+    assert len(recorder.named("firewall-worker").inputs["rules"]) == 6
+
+
+def test_credentials_leave_the_stack_as_secrets_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    exported: dict[str, Any] = {}
+    monkeypatch.setattr(pulumi, "export", exported.__setitem__)
+    _run({})
+
+    secrets = {"kubeconfig", "talosconfig", "machineSecrets"}
+    for name in secrets:
+        assert resolve(exported[name])[1], name
+    planted = re.compile("planted|c2VjcmV0LWtleQ|cGxhbnRlZC1rZXk")
+    for name in exported.keys() - secrets:
+        assert not planted.search(str(resolve(pulumi.Output.from_input(exported[name]))[0])), name
+
+
+def test_the_documented_pool_joins_the_cluster_of_another_program() -> None:
+    text = (ROOT / "docs" / "components.md").read_text().partition("## A pool for a cluster")[2]
+    example = text.partition("```python\n")[2].partition("```")[0]
+
+    recorder = record(lambda: exec(compile(example, "components.md", "exec"), {}))  # noqa: S102
+
+    # Nothing that the cluster's own program has made already.
+    assert {r.type for r in recorder.registrations} == {
+        "oxide:index:WorkerPool",
+        "hcloud:index/placementGroup:PlacementGroup",
+        "hcloud:index/server:Server",
+    }
+    server = recorder.named("batch-1")
+    assert server.inputs["networks"] == [{"subnetId": "12-10.0.1.0/24"}]
+    assert (server.inputs["image"], server.inputs["firewallIds"]) == ("4711", [79])
+    (config, _) = (a for t, a in recorder.invokes if "getConfiguration" in t)
+    assert config["machineSecrets"]["trustdinfo"] == {"token": "planted-trustd-token"}
+    assert "userData" in server.secret_inputs
 
 
 ADDONS = {"addons": '{"cloudController": true, "csi": true, "metricsServer": true}'}

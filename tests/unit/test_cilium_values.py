@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oxide_components import kubeprism
+from oxide_components.cilium_chart import cilium_values, merge
 from oxide_components.cilium_modes import CiliumModes
 from oxide_components.cilium_user_values import value_problems
-from oxide_components.cilium_values import cilium_values, merge
 
 
 def values(**keys: Any) -> dict[str, Any]:
