@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from .cilium_modes import CiliumModes
 from .errors import Problem, show
 from .kubeprism import KUBEPRISM_HOST, KUBEPRISM_PORT
+
+_Check = tuple[str, Callable[[Any], bool], str, str]
+"""Path of a value, whether a value of the user breaks it, the reason and the way out."""
 
 
 def value_problems(values: Mapping[str, Any], modes: CiliumModes) -> list[Problem]:
@@ -22,41 +25,63 @@ def value_problems(values: Mapping[str, Any], modes: CiliumModes) -> list[Proble
         for key in values
         if isinstance(key, str) and "." in key
     ]
-    for path, breaks, reason, way_out in _OWNED_VALUES:
-        value = _at(values, path)
-        if value is not None and breaks(value):
+    told = {problem.setting for problem in problems}
+    for path, breaks, reason, way_out in (*_OWNED_VALUES, *_decided(modes)):
+        found = _find(values, path)
+        if found is None:
+            continue
+        place, value = found
+        if value is None:
+            reason = f"means the chart's own default, and Oxide decides {path}"
+        elif place != path:
+            reason = f"is not a mapping, and Oxide decides {path} below it"
+        elif not breaks(value):
+            continue
+        setting = f"ciliumValues.{place}"
+        # One value may stand in place of several.
+        if setting not in told:
+            told.add(setting)
             problems.append(
-                Problem(
-                    setting=f"ciliumValues.{path}",
-                    value=show(value),
-                    reason=reason,
-                    way_out=way_out,
-                )
-            )
-    for path, setting, wanted in _DECIDED_BY_SETTINGS:
-        value = _at(values, path)
-        if value is not None and _same(value) != _same(wanted(modes)):
-            problems.append(
-                Problem(
-                    setting=f"ciliumValues.{path}",
-                    value=show(value),
-                    reason=f"contradicts {setting}, which also sees to what that needs",
-                    way_out=f"remove it and set {setting}",
-                )
+                Problem(setting=setting, value=show(value), reason=reason, way_out=way_out)
             )
     return problems
 
 
-def _at(values: Mapping[str, Any], path: str) -> Any:
+def _decided(modes: CiliumModes) -> Iterator[_Check]:
+    for path, setting, wanted in _DECIDED_BY_SETTINGS:
+        yield (
+            path,
+            _differs_from(wanted(modes)),
+            f"contradicts {setting}, which also sees to what that needs",
+            f"remove it and set {setting}",
+        )
+
+
+def _find(values: Mapping[str, Any], path: str) -> tuple[str, Any] | None:
+    """
+    The value at a path, or what stands in place of a mapping above it, with its own path; None where the user says nothing.
+
+    Null says something: to Helm it is the chart's default, in place of whatever Oxide sets.
+    """
     value: Any = values
+    place: list[str] = []
     for part in path.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else None
-    return value
+        if not isinstance(value, Mapping):
+            break
+        if part not in value:
+            return None
+        value = value[part]
+        place.append(part)
+    return ".".join(place), value
 
 
 def _same(value: object) -> str:
     """Text under which a chart takes two values for one: true and "true"."""
     return str(value).lower()
+
+
+def _differs_from(wanted: object) -> Callable[[Any], bool]:
+    return lambda value: _same(value) != _same(wanted)
 
 
 def _is_on(value: object) -> bool:
@@ -67,7 +92,7 @@ def _is_off(value: object) -> bool:
     return not _is_on(value)
 
 
-_OWNED_VALUES: Final[tuple[tuple[str, Callable[[Any], bool], str, str], ...]] = (
+_OWNED_VALUES: Final[tuple[_Check, ...]] = (
     (
         "k8sServiceHost",
         lambda value: value != KUBEPRISM_HOST,

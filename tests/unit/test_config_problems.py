@@ -40,6 +40,13 @@ def bucket(**keys: Any) -> dict[str, Any]:
     return {"etcdSnapshotBucket": {k: value for k, value in entry.items() if value is not None}}
 
 
+def cilium(path: str, value: Any) -> dict[str, Any]:
+    """One Helm value of the user."""
+    for part in reversed(path.split(".")):
+        value = {part: value}
+    return {"ciliumValues": value}
+
+
 EVERYBODY = ["0.0.0.0/0", "::/0"]
 
 
@@ -623,6 +630,23 @@ BAD = [
         "contradicts encryption",
         "set encryption",
     ),
+    *(
+        Bad(cilium(path, None), f"ciliumValues.{path}", "null", f"Oxide decides {owned}", way_out)
+        for path, owned, way_out in (
+            ("k8sServiceHost", "k8sServiceHost", "remove it"),
+            ("k8sServicePort", "k8sServicePort", "remove it"),
+            ("kubeProxyReplacement", "kubeProxyReplacement", "remove it"),
+            ("ipam", "ipam.mode", "podCidr"),
+            ("ipam.mode", "ipam.mode", "podCidr"),
+            ("cgroup", "cgroup.autoMount.enabled", "remove it"),
+            ("cgroup.autoMount", "cgroup.autoMount.enabled", "remove it"),
+            ("securityContext", "securityContext.capabilities.ciliumAgent", "SYS_MODULE out"),
+            ("routingMode", "routingMode", "set routingMode"),
+            ("encryption", "encryption.enabled", "set encryption"),
+            ("gatewayAPI.enabled", "gatewayAPI.enabled", "set gatewayApi"),
+        )
+    ),
+    Bad(cilium("ipam", "x"), "ciliumValues.ipam", "x", "not a mapping", "remove it"),
     Bad({"ciliumTimeout": 0}, "ciliumTimeout", "0", "less than 1", "use 1 to"),
     Bad({"routingMode": "bgp"}, "routingMode", "bgp", "choices", "tunnel or native"),
     Bad({"encryption": "tls"}, "encryption", "tls", "choices", "none or wireguard or ipsec"),
