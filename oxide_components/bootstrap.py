@@ -55,6 +55,12 @@ _SERVER_OF = "server_of_"
 _begun: dict[str, set[str]] = {}
 """Control planes that the engine of this process replaces, by cluster."""
 
+_MAYBE_LOCKED_OUT = (
+    ". If they run, the firewall may not let this machine in: set adminCidrs to ranges with its public IPv4 address "
+    "(docs/operations.md, 'Locked out')"
+)
+"""Servers that are down and a firewall that drops everything look the same from here."""
+
 _NO_LONGER = "restoreFrom has served: `pulumi config rm restoreFrom`"
 
 _NOT_YET = re.compile(r"FailedPrecondition|Unavailable")
@@ -250,7 +256,11 @@ def _holder_of_data(
                         log_warning(urn, f"{name} was off and is started")
         return reason
 
-    wait_until("the control planes", urn, BOOT_TIMEOUT, silent_reason)
+    def hint() -> str:
+        public = any(node["public_address"] != node["private_address"] for node in nodes)
+        return _MAYBE_LOCKED_OUT if public and not empty else ""
+
+    wait_until("the control planes", urn, BOOT_TIMEOUT, silent_reason, hint=hint)
     return found[0] if found else None
 
 
