@@ -759,6 +759,27 @@ BAD = [
     Bad({"adminCidrs": ["0.0.0.0/0"]}, "adminCidrs", "0.0.0.0/0", "everybody", "allowPublicApi"),
     Bad({"adminCidrs": ["::/0"]}, "adminCidrs", "::/0", "everybody", "allowPublicApi"),
     Bad(
+        {"adminCidrs": ["2001:db8::/64", "2001:db8:1::7"]},
+        "adminCidrs",
+        "2001:db8::/64, 2001:db8:1::7/128",
+        "admits nobody, not even this program, because nodes are reached over IPv4",
+        "add your public IPv4 address",
+    ),
+    Bad(
+        {"adminCidrs": ["::/0"], "allowPublicApi": True},
+        "adminCidrs",
+        "::/0",
+        "over IPv4",
+        "add your public IPv4 address",
+    ),
+    Bad(
+        {"access": "private", "natGateway": "10.0.2.2", "adminCidrs": ["2001:db8::/64"]},
+        "adminCidrs",
+        "a value",
+        "about public addresses, and no node has one",
+        "set access to public",
+    ),
+    Bad(
         {"adminCidrs": ["0.0.0.0/1", "128.0.0.0/1"]},
         "adminCidrs",
         "0.0.0.0/1, 128.0.0.0/1",
