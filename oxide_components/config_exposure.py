@@ -134,7 +134,9 @@ def _nat_gateway(reader: Reader, fields: dict[str, Any], text: str) -> IPv4Addre
     except ValueError:
         reader.add("natGateway", text, "is not an IPv4 address", "write one like 10.0.2.2")
         return None
-    if not reader.ok("networkCidr", "controlSubnetCidr"):
+    if not reader.ok(
+        "networkCidr", "controlSubnetCidr", "workerSubnetCidr", "podCidr", "serviceCidr"
+    ):
         return address
     plan = AddressPlan(
         network=fields["network_cidr"],
@@ -144,7 +146,10 @@ def _nat_gateway(reader: Reader, fields: dict[str, Any], text: str) -> IPv4Addre
         services=fields["service_cidr"],
         node_cidr_mask_size=fields["node_cidr_mask_size"],
     )
+    subnets = {"networkCidr": plan.network, "controlSubnetCidr": plan.control_subnet}
     taken = {
+        **{cidr.network_address: f"the first address of {key}" for key, cidr in subnets.items()},
+        **{cidr.broadcast_address: f"the last address of {key}" for key, cidr in subnets.items()},
         plan.gateway: "the gateway of the network itself",
         plan.load_balancer_address: "the address of the API's load balancer",
         **dict.fromkeys(
@@ -162,6 +167,26 @@ def _nat_gateway(reader: Reader, fields: dict[str, Any], text: str) -> IPv4Addre
         reader.add(
             "natGateway", text, f"is {taken[address]}", "give the NAT gateway an address of its own"
         )
+    elif address in plan.worker_subnet:
+        reader.add(
+            "natGateway",
+            text,
+            f"is in workerSubnetCidr {plan.worker_subnet}, where Hetzner may give it to a worker",
+            "put the NAT gateway into a subnet of its own",
+        )
+    else:
+        # The network holds them only where it routes pods.
+        for key, cidr, owners in (
+            ("podCidr", plan.pods, "pods"),
+            ("serviceCidr", plan.services, "services"),
+        ):
+            if address in cidr:
+                reader.add(
+                    "natGateway",
+                    text,
+                    f"is in {key} {cidr}, whose addresses are for {owners} alone",
+                    "put the NAT gateway into a subnet of its own",
+                )
     return address
 
 

@@ -880,6 +880,39 @@ BAD = [
     Bad({"natGateway": "10.9.0.1"}, "natGateway", "10.9.0.1", "not in networkCidr", "address that"),
     Bad({"natGateway": "10.0.0.1"}, "natGateway", "10.0.0.1", "gateway of the network", "own"),
     Bad({"natGateway": "10.0.0.13"}, "natGateway", "10.0.0.13", "of a control plane", "own"),
+    *(
+        Bad({"natGateway": address}, "natGateway", address, reason, "an address of its own")
+        for address, reason in (
+            ("10.0.0.0", "is the first address of"),
+            ("10.0.0.255", "is the last address of controlSubnetCidr"),
+            ("10.0.7.255", "is the last address of networkCidr"),
+        )
+    ),
+    Bad(
+        {"natGateway": "10.0.1.5"},
+        "natGateway",
+        "10.0.1.5",
+        "workerSubnetCidr 10.0.1.0/24, where Hetzner may give it to a worker",
+        "a subnet of its own",
+    ),
+    *(
+        Bad(
+            {
+                "natGateway": address,
+                "routingMode": "native",
+                "networkCidr": "10.0.0.0/16",
+                "addons": {"cloudController": True},
+            },
+            "natGateway",
+            address,
+            f"is in {key}",
+            "a subnet of its own",
+        )
+        for address, key in (
+            ("10.0.20.2", "podCidr 10.0.16.0/20, whose addresses are for pods alone"),
+            ("10.0.10.2", "serviceCidr 10.0.8.0/21, whose addresses are for services alone"),
+        )
+    ),
     Bad({"natGateway": "10.0.0.254"}, "natGateway", "10.0.0.254", "load balancer", "own"),
     Bad(
         {"existingNatRoute": True},
