@@ -160,7 +160,7 @@ class ClusterConfig:
     @property
     def untainted_workers(self) -> int:
         """Workers that take any pod, which is what cluster services with few tolerations can count on."""
-        return sum(pool.count for pool in self.worker_pools if not pool.taints)
+        return sum(pool.count for pool in self.worker_pools if pool.takes_any_pod)
 
     @property
     def public_nodes(self) -> bool:

@@ -342,6 +342,60 @@ def test_what_works_but_deserves_attention_is_a_warning(
     assert "; " in warning
 
 
+TOLERANT: Any = {"tolerations": [{"operator": "Exists"}]}
+
+
+@pytest.mark.parametrize(
+    ("workers", "effect", "values", "warned"),
+    [
+        (0, "NoSchedule", {}, True),
+        (0, "NoExecute", {}, True),
+        (0, "PreferNoSchedule", {"hubble": "ui", "addons": {"metricsServer": True}}, False),
+        (1, "NoSchedule", {"hubble": "ui", "addons": {"metricsServer": True}}, False),
+        (
+            0,
+            "NoSchedule",
+            {
+                "hubble": "ui",
+                "ciliumValues": {"hubble": {"relay": TOLERANT, "ui": TOLERANT}},
+                "addons": {"metricsServer": {"values": TOLERANT}},
+            },
+            True,
+        ),
+        (
+            0,
+            "NoSchedule",
+            {
+                "hubble": "relay",
+                "controlPlaneConfigPatches": [
+                    {"cluster": {"allowSchedulingOnControlPlanes": True}}
+                ],
+            },
+            False,
+        ),
+    ],
+)
+def test_tainted_workers_alone_leave_ordinary_pods_without_a_node(
+    workers: int, effect: str, values: dict[str, Any], warned: bool
+) -> None:
+    taints = [{"key": "gpu", "effect": effect}]
+    pools = [pool(name="gpu", taints=taints), pool(name="none", count=0)]
+
+    config = parse(workers=workers, workerPools=pools, **values)
+
+    assert [line.split(", and")[0] for line in config.warnings] == (
+        ["oxide:workerPools: gpu have taints that keep pods without tolerations off every worker"]
+        if warned
+        else []
+    )
+
+
+def test_a_taint_that_only_prefers_others_keeps_no_pod_away() -> None:
+    taints = [{"key": "spot", "effect": "PreferNoSchedule"}]
+    config = parse(workers=1, workerPools=[pool(name="spot", count=2, taints=taints)])
+    assert config.untainted_workers == 3
+
+
 def test_capacity_is_no_news_below_half() -> None:
     assert parse(workers=12).warnings == ()
 

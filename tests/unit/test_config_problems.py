@@ -26,6 +26,12 @@ def pools(**keys: Any) -> dict[str, Any]:
     return {"workerPools": [pool(**keys)]}
 
 
+def tainted(*effects: str, **settings: Any) -> dict[str, Any]:
+    """No worker but those of one pool, with taints of these effects."""
+    taints = [{"key": f"t{n}", "effect": effect} for n, effect in enumerate(effects)]
+    return {"workers": 0, **pools(taints=taints), **settings}
+
+
 def rules(*entries: dict[str, Any], **settings: Any) -> dict[str, Any]:
     """Firewall rules, each TCP 22 from one range but for what it says; None removes a key."""
     usual = {"protocol": "tcp", "port": "22", "sourceCidrs": ["203.0.113.7/32"]}
@@ -209,6 +215,37 @@ BAD = [
         "a",
         "same key and effect",
         "remove one",
+    ),
+    *(
+        Bad(
+            tainted("PreferNoSchedule", effect, hubble=hubble),
+            "hubble",
+            hubble,
+            "pods that no node takes: all workers have taints",
+            f"set workers to 1 or more, or leave a pool without NoSchedule and NoExecute, or set it to metrics, or give {keys}",
+        )
+        for effect, hubble, keys in (
+            ("NoSchedule", "relay", "hubble.relay.tolerations in"),
+            ("NoExecute", "ui", "hubble.relay.tolerations and hubble.ui.tolerations in"),
+        )
+    ),
+    Bad(
+        tainted(
+            "NoSchedule",
+            hubble="ui",
+            ciliumValues={"hubble": {"relay": {"tolerations": [{"operator": "Exists"}]}}},
+        ),
+        "hubble",
+        "ui",
+        "no node takes",
+        "give hubble.ui.tolerations in ciliumValues",
+    ),
+    Bad(
+        tainted("NoSchedule", addons={"metricsServer": {"values": {"replicas": 1}}}),
+        "addons.metricsServer",
+        "true",
+        "no node takes",
+        "or remove it, or give tolerations in addons.metricsServer.values",
     ),
     Bad(pools(annotations={"a": 1}), "workerPools[0].annotations[a]", "1", "not text", "quotes"),
     Bad(pools(annotations={"a/": "b"}), "annotations[a/]", "a/", "Kubernetes name", "rename"),
