@@ -55,6 +55,29 @@ def check_exposure(reader: Reader, fields: dict[str, Any]) -> None:
                     "is set although access is private: it is about public addresses, and no node has one",
                     "remove it, or set access to public",
                 )
+    elif fields["worker_access"] == PRIVATE and reader.ok("access", "workerAccess"):
+        _private_workers(reader, fields, workers=workers)
+
+
+def _private_workers(reader: Reader, fields: dict[str, Any], *, workers: bool) -> None:
+    """Reports openings of a firewall that private workers do not have."""
+    ports = fields["worker_ingress_ports"]
+    meant = {
+        f"extraFirewallRules[{index}]": "role worker"
+        for index, extra in enumerate(fields["extra_firewall_rules"])
+        if extra.role == "worker" and reader.ok("extraFirewallRules")
+    }
+    # Without workers the control planes open them.
+    if workers and ports and ports != DEFAULT_WORKER_INGRESS_PORTS:
+        meant["workerIngressPorts"] = ", ".join(map(str, ports))
+    for key, value in meant.items():
+        if reader.ok(key):
+            reader.add_shown(
+                key,
+                value,
+                "is set although workerAccess is private: it is about public addresses, and no worker has one",
+                "remove it, or set workerAccess to public",
+            )
 
 
 def _choice(reader: Reader, key: str, choices: Sequence[str]) -> str:

@@ -241,6 +241,29 @@ def test_workers_alone_can_be_private_in_an_existing_network_that_has_a_route() 
     assert parse(workers="0", workerAccess="private").workers == 0
 
 
+@pytest.mark.parametrize(
+    ("workers", "ports"),
+    [
+        (2, [80, 443]),
+        (2, []),
+        # They are the control planes' then.
+        (0, [8080]),
+    ],
+)
+def test_private_workers_are_no_reason_against_ports_that_are_not_theirs(
+    workers: int, ports: list[int]
+) -> None:
+    rule = {"protocol": "tcp", "port": "22", "sourceCidrs": ["203.0.113.7/32"]}
+    config = parse(
+        workerAccess="private",
+        natGateway="10.0.2.2",
+        workers=workers,
+        workerIngressPorts=ports,
+        extraFirewallRules=[rule, {**rule, "port": "23", "role": "controlPlane"}],
+    )
+    assert config.worker_ingress_ports == tuple(ports)
+
+
 def test_firewall_rules_of_the_user_have_defaults_and_one_form() -> None:
     config = parse(
         extraFirewallRules=[
