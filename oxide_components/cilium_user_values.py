@@ -8,6 +8,7 @@ from typing import Any, Final
 from .cilium_modes import CiliumModes
 from .errors import Problem, show
 from .kubeprism import KUBEPRISM_HOST, KUBEPRISM_PORT
+from .user_values import as_text, find
 
 _Check = tuple[str, Callable[[Any], bool], str, str]
 """Path of a value, whether a value of the user breaks it, the reason and the way out."""
@@ -27,7 +28,7 @@ def value_problems(values: Mapping[str, Any], modes: CiliumModes) -> list[Proble
     ]
     told = {problem.setting for problem in problems}
     for path, breaks, reason, way_out in (*_OWNED_VALUES, *_decided(modes)):
-        found = _find(values, path)
+        found = find(values, path)
         if found is None:
             continue
         place, value = found
@@ -57,35 +58,12 @@ def _decided(modes: CiliumModes) -> Iterator[_Check]:
         )
 
 
-def _find(values: Mapping[str, Any], path: str) -> tuple[str, Any] | None:
-    """
-    The value at a path, or what stands in place of a mapping above it, with its own path; None where the user says nothing.
-
-    Null says something: to Helm it is the chart's default, in place of whatever Oxide sets.
-    """
-    value: Any = values
-    place: list[str] = []
-    for part in path.split("."):
-        if not isinstance(value, Mapping):
-            break
-        if part not in value:
-            return None
-        value = value[part]
-        place.append(part)
-    return ".".join(place), value
-
-
-def _same(value: object) -> str:
-    """Text under which a chart takes two values for one: true and "true"."""
-    return str(value).lower()
-
-
 def _differs_from(wanted: object) -> Callable[[Any], bool]:
-    return lambda value: _same(value) != _same(wanted)
+    return lambda value: as_text(value) != as_text(wanted)
 
 
 def _is_on(value: object) -> bool:
-    return value is True or str(value).lower() == "true"
+    return as_text(value) == "true"
 
 
 def _is_off(value: object) -> bool:
@@ -136,6 +114,18 @@ _OWNED_VALUES: Final[tuple[_Check, ...]] = (
         "remove it",
     ),
     (
+        "ipv4.enabled",
+        _is_off,
+        "leaves pods without addresses, because podCidr is IPv4",
+        "remove it",
+    ),
+    (
+        "rollOutCiliumPods",
+        _is_off,
+        "would leave running agents with the configuration that they have started with",
+        "remove it",
+    ),
+    (
         "securityContext.capabilities.ciliumAgent",
         lambda value: "SYS_MODULE" in str(value),
         "asks for SYS_MODULE, which Talos grants to no container",
@@ -147,6 +137,11 @@ _DECIDED_BY_SETTINGS: Final[tuple[tuple[str, str, Callable[[CiliumModes], object
     ("routingMode", "routingMode", lambda modes: modes.routing_mode),
     ("encryption.enabled", "encryption", lambda modes: modes.encryption != "none"),
     ("encryption.type", "encryption", lambda modes: modes.encryption),
+    ("hubble.enabled", "hubble", lambda modes: modes.hubble != "off"),
+    ("hubble.relay.enabled", "hubble", lambda modes: modes.hubble in ("relay", "ui")),
+    ("hubble.ui.enabled", "hubble", lambda modes: modes.hubble == "ui"),
     ("gatewayAPI.enabled", "gatewayApi", lambda modes: modes.gateway_api),
+    ("egressGateway.enabled", "egressGateway", lambda modes: modes.egress_gateway),
+    ("bandwidthManager.enabled", "bandwidthManager", lambda modes: modes.bandwidth_manager),
     ("nodeIPAM.enabled", "nodeIpam", lambda modes: modes.node_ipam),
 )

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oxide_components.config import ClusterConfig, MetadataAccess, Taint
+from oxide_components.config_addons import POD_ROUTES
 from oxide_components.config_schema import SETTINGS
 from oxide_components.errors import ConfigError
 
@@ -317,6 +318,22 @@ def test_an_unknown_location_is_accepted_with_its_zone() -> None:
     """Hetzner adds locations more often than Oxide is released."""
     config = parse(location="muc1", networkZone="eu-central")
     assert (config.location, config.network_zone) == ("muc1", "eu-central")
+
+
+def test_values_that_say_what_the_settings_say_are_no_contradiction() -> None:
+    config = parse(
+        hubble="ui",
+        egressGateway=True,
+        ciliumValues={
+            "hubble": {"enabled": True, "relay": {"enabled": "true"}, "ui": {"enabled": True}},
+            "egressGateway": {"enabled": True},
+            "bandwidthManager": {"enabled": False, "bbr": False},
+            "ipv4": {"enabled": True},
+            "rollOutCiliumPods": True,
+        },
+        addons={"cloudController": {"values": {"env": {POD_ROUTES: {"value": "false"}}}}},
+    )
+    assert config.cilium_modes.hubble == "ui"
 
 
 def test_native_routing_takes_a_pod_range_inside_the_network() -> None:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from oxide_components.config import ClusterConfig
+from oxide_components.config_addons import POD_ROUTES
 from oxide_components.errors import ConfigError
 
 from .stack_values import pool, raw
@@ -681,6 +682,54 @@ BAD = [
             ("routingMode", "routingMode", "set routingMode"),
             ("encryption", "encryption.enabled", "set encryption"),
             ("gatewayAPI.enabled", "gatewayAPI.enabled", "set gatewayApi"),
+        )
+    ),
+    *(
+        Bad(
+            {**settings, **cilium(path, value)},
+            f"ciliumValues.{path}",
+            str(value).lower(),
+            f"contradicts {setting}",
+            f"set {setting}",
+        )
+        for path, value, setting, settings in (
+            ("hubble.enabled", False, "hubble", {}),
+            ("hubble.enabled", True, "hubble", {"hubble": "off"}),
+            ("hubble.relay.enabled", True, "hubble", {}),
+            ("hubble.relay.enabled", "false", "hubble", {"hubble": "ui"}),
+            ("hubble.ui.enabled", True, "hubble", {"hubble": "relay"}),
+            ("egressGateway.enabled", True, "egressGateway", {}),
+            ("egressGateway.enabled", False, "egressGateway", {"egressGateway": True}),
+            ("bandwidthManager.enabled", True, "bandwidthManager", {}),
+        )
+    ),
+    Bad(cilium("hubble", None), "ciliumValues.hubble", "null", "hubble.enabled", "set hubble"),
+    Bad(cilium("ipv4.enabled", False), "ciliumValues.ipv4.enabled", "false", "IPv4", "remove it"),
+    Bad(
+        cilium("rollOutCiliumPods", False),
+        "ciliumValues.rollOutCiliumPods",
+        "false",
+        "running agents",
+        "remove it",
+    ),
+    *(
+        Bad(
+            {
+                "networkCidr": "10.0.0.0/16",
+                "routingMode": mode,
+                "podCidr": "10.0.16.0/20" if mode == "native" else "10.96.0.0/20",
+                "serviceCidr": "10.97.0.0/20",
+                "addons": {"cloudController": {"values": {"env": env}}},
+            },
+            f"addons.cloudController.values.env.{place}",
+            value,
+            f"contradicts routingMode {mode}",
+            "routingMode decides",
+        )
+        for mode, env, place, value in (
+            ("native", {POD_ROUTES: {"value": "false"}}, f"{POD_ROUTES}.value", "false"),
+            ("native", {POD_ROUTES: None}, POD_ROUTES, "null"),
+            ("tunnel", {POD_ROUTES: {"value": "true"}}, f"{POD_ROUTES}.value", "true"),
         )
     ),
     Bad(cilium("ipam", "x"), "ciliumValues.ipam", "x", "not a mapping", "remove it"),
