@@ -246,6 +246,13 @@ def cidr_problem(setting: str, cidr: object) -> Problem | None:
             reason="is not text",
             way_out='write a range like "203.0.113.7/32"',
         )
+    if "%" in cidr:
+        return Problem(
+            setting=setting,
+            value=show(cidr),
+            reason="names an interface, which Hetzner's firewalls know nothing of",
+            way_out="write a public range like 203.0.113.7/32 or 2001:db8::/64",
+        )
     try:
         ip_network(cidr)
     except ValueError:

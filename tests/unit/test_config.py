@@ -141,6 +141,13 @@ def test_upgrades_go_everywhere_and_leave_a_snapshot_unless_the_stack_says_other
     assert (config.etcd_snapshot_directory, config.restore_from) == ("", str(snapshot))
 
 
+def test_a_tilde_is_the_operators_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert parse(etcdSnapshotDirectory="~/snaps").etcd_snapshot_directory == f"{tmp_path}/snaps"
+    with pytest.raises(ConfigError, match=f"restoreFrom: {tmp_path}/etcd.db cannot be read"):
+        parse(restoreFrom="~/etcd.db")
+
+
 @pytest.mark.parametrize(
     ("endpoint", "region"),
     [

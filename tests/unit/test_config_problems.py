@@ -92,6 +92,22 @@ BAD = [
     Bad({"controlPlanes": 11}, "controlPlanes", "11", "more than 9", "1 to 9"),
     Bad({"controlPlanes": "three"}, "controlPlanes", "three", "whole number", "1 to 9"),
     Bad({"controlPlanes": "3.0"}, "controlPlanes", "3.0", "whole number", "1 to 9"),
+    Bad({"workers": "9" * 5000}, "workers", "999...", "more digits", "0 to 100"),
+    Bad(
+        {"workerPools": "[" * 100_000},
+        "workerPools",
+        "[[[",
+        "nested more than 100 levels deep",
+        "write less",
+    ),
+    Bad(
+        {"ciliumValues": '{"a":' * 150 + "1" + "}" * 150},
+        "ciliumValues",
+        '{\\"a\\":',
+        "nested more than 100 levels deep",
+        "write less",
+    ),
+    Bad({"location": " "}, "location", '""', "is empty", "nbg1"),
     Bad({"workers": -1}, "workers", "-1", "less than 0", "0 to 100"),
     Bad({"workers": "true"}, "workers", "true", "whole number", "0 to 100"),
     Bad({"workers": 98, "podCidr": "10.64.0.0/16"}, "workers", "101 servers", "100", "fewer"),
@@ -391,6 +407,13 @@ BAD = [
         "is no directory",
         "to be made",
     ),
+    Bad(
+        {"etcdSnapshotDirectory": "~nobody-here/etcd"},
+        "etcdSnapshotDirectory",
+        "~nobody-here/etcd",
+        "a home that does not exist",
+        "whole path",
+    ),
     Bad({"etcdSnapshotBucket": "b"}, "etcdSnapshotBucket", "b", "is not a mapping", "--path"),
     Bad(bucket(bukket="b"), "etcdSnapshotBucket.bukket", "", "does not exist", "bucket?"),
     Bad(bucket(endpoint=None), "etcdSnapshotBucket.endpoint", "", "is missing", "https://fsn1"),
@@ -484,6 +507,12 @@ BAD = [
     ),
     # versions
     Bad({"talosVersion": "1.13.9"}, "talosVersion", "1.13.9", "leading v", "write v1.13.9"),
+    *(
+        Bad({"talosVersion": text}, "talosVersion", text[-5:], "not a full version", "v1.13.9")
+        for text in ("v1.13.09", "v1.13.9-rc.01", "v1.13.٩", f"v1.13.{'9' * 5000}")
+    ),
+    Bad({"kubernetesVersion": "01.35.04"}, "kubernetesVersion", "01.35.04", "full", "1.35.4"),
+    Bad({"configContract": "v1.013"}, "configContract", "v1.013", "not a config contract", "v1.13"),
     Bad({"talosVersion": "v1.13"}, "talosVersion", "v1.13", "full version", "v1.13.9"),
     Bad({"talosVersion": "v1.11.5"}, "talosVersion", "v1.11.5", "older than Talos 1.12", "v1.13.9"),
     Bad(
@@ -560,6 +589,10 @@ BAD = [
     Bad({"addons": {"csi": {"versoin": "1"}}}, "addons.csi.versoin", "1", "exist", "version?"),
     Bad({"addons": {"csi": {"version": "v2"}}}, "addons.csi.version", "v2", "full version", "2."),
     Bad({"addons": {"csi": {"version": 2}}}, "addons.csi.version", "2", "not text", "quotes"),
+    Bad(
+        {"addons": {"csi": {"chart": " "}}}, "addons.csi.chart", '" "', "is empty", "remove the key"
+    ),
+    Bad({"ciliumChart": " "}, "ciliumChart", '""', "is empty", "to use cilium"),
     Bad({"addons": {"csi": {"values": "x"}}}, "addons.csi.values", "x", "not a mapping", "values"),
     Bad(
         {"addons": {"metricsServer": {"chart": "https://x/y.tgz"}}},
@@ -839,6 +872,10 @@ BAD = [
         "2001:db8::1/64",
         "host bits",
         "2001:db8::/64",
+    ),
+    *(
+        Bad({"adminCidrs": [text]}, "adminCidrs[0]", text, "names an interface", "2001:db8::/64")
+        for text in ("fe80::1%eth0", "fe80::%eth0/64")
     ),
     Bad({"adminCidrs": ["home"]}, "adminCidrs[0]", "home", "not an IP range", "203.0.113.7/32"),
     Bad({"adminCidrs": [7]}, "adminCidrs[0]", "7", "not text", "203.0.113.7/32"),
