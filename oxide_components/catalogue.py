@@ -33,6 +33,16 @@ class ExistingNetwork:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ExistingImage:
+    """The image that new servers are to boot from."""
+
+    status: str
+    """available once it can be booted."""
+    architecture: str
+    """x86 or arm."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Catalogue:
     """Hetzner's offers, and what of the cluster exists."""
 
@@ -48,6 +58,8 @@ class Catalogue:
     """Names of those that have no IPv6 network."""
     network: ExistingNetwork | None = None
     """None where there is no network of that id, or none was asked for."""
+    image: ExistingImage | None = None
+    """None where there is no image of that id, or none was asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +68,7 @@ class Wanted:
 
     cluster_name: str
     network_id: int | None = None
+    image_id: int | None = None
     load_balancer: bool = False
 
 
@@ -97,7 +110,20 @@ def _look(client: Client, wanted: Wanted) -> Catalogue:
             one.name for one in servers if one.public_net is None or one.public_net.ipv6 is None
         ),
         network=_network(client, wanted, founded=bool(servers)),
+        image=_image(client, wanted.image_id),
     )
+
+
+def _image(client: Client, image_id: int | None) -> ExistingImage | None:
+    if image_id is None:
+        return None
+    try:
+        found = client.images.get_by_id(image_id)
+    except APIException as error:
+        if error.code == "not_found":
+            return None
+        raise
+    return ExistingImage(status=str(found.status), architecture=str(found.architecture))
 
 
 def _network(client: Client, wanted: Wanted, *, founded: bool) -> ExistingNetwork | None:

@@ -231,6 +231,7 @@ def _offers(reader: Reader, fields: dict[str, Any], hetzner: Hetzner | None) -> 
     wanted = Wanted(
         cluster_name=fields["cluster_name"],
         network_id=fields["network_id"] if reader.ok("networkId") else None,
+        image_id=fields["image_id"] if reader.ok("imageId") else None,
         load_balancer=fields["api_load_balancer"] != NO_LOAD_BALANCER,
     )
     catalogue = hetzner.look(wanted)

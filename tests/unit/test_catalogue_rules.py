@@ -8,9 +8,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from hcloud import APIException
 
 from oxide_components import catalogue, naming
-from oxide_components.catalogue import Catalogue, ExistingNetwork, Hetzner, Wanted
+from oxide_components.catalogue import Catalogue, ExistingImage, ExistingNetwork, Hetzner, Wanted
 from oxide_components.config import ClusterConfig
 from oxide_components.errors import ConfigError
 
@@ -300,6 +301,30 @@ def test_without_native_routing_nobody_cares_for_routes() -> None:
     assert _config(IN_NETWORK, _in(replace(NETWORK, routes=routes))).network_id == 7
 
 
+IMAGE = ExistingImage(status="available", architecture="x86")
+
+
+@pytest.mark.parametrize(
+    ("image", "said"),
+    [
+        (None, "7 is no image of this Hetzner project; give the id that `hcloud image list"),
+        (replace(IMAGE, status="creating"), "7 is creating, and servers boot from nothing but"),
+        (replace(IMAGE, architecture="arm"), "7 is an image for arm, and new servers need x86;"),
+    ],
+)
+def test_an_image_that_boots_no_new_server_is_refused(
+    image: ExistingImage | None, said: str
+) -> None:
+    (problem,) = _problems({"imageId": "7"}, replace(OFFERS, image=image))
+    assert f"oxide:imageId: {said}" in problem
+
+
+def test_servers_that_exist_outlive_their_image() -> None:
+    assert _config({"imageId": "7"}, replace(OFFERS, image=IMAGE)).image_id == 7
+    names = {*(f"oxide-cp-{n}" for n in (1, 2, 3)), "oxide-worker-1", "oxide-worker-2"}
+    assert _config({"imageId": "7"}, replace(OFFERS, servers=frozenset(names))).image_id == 7
+
+
 class _Project:
     """A Hetzner project with one network, as hcloud's client shows it; `asked` counts lists."""
 
@@ -316,6 +341,7 @@ class _Project:
         self.servers = SimpleNamespace(get_all=self._get_servers)
         self.load_balancers = SimpleNamespace(get_all=self._get_balancers)
         self.networks = SimpleNamespace(get_by_id=self._network)
+        self.images = SimpleNamespace(get_by_id=self._image)
         nothing = SimpleNamespace(get_all=list)
         self.locations = self.server_types = self.load_balancer_types = nothing
 
@@ -331,6 +357,12 @@ class _Project:
         self.asked.append("load balancers")
         return self._balancers
 
+    @staticmethod
+    def _image(image_id: int) -> SimpleNamespace:
+        if image_id != 9:
+            raise APIException("not_found", "image not found", None)
+        return SimpleNamespace(status="creating", architecture="arm")
+
     def _network(self, network_id: int) -> SimpleNamespace:
         return SimpleNamespace(
             id=network_id,
@@ -339,6 +371,25 @@ class _Project:
             routes=[SimpleNamespace(destination="0.0.0.0/0", gateway="10.0.200.2")],
             servers=[1, 2],
         )
+
+
+@pytest.mark.parametrize(
+    ("image_id", "image"),
+    [
+        (None, None),
+        (8, None),
+        (9, ExistingImage(status="creating", architecture="arm")),
+    ],
+)
+def test_the_image_is_looked_up_where_the_stack_names_one(
+    monkeypatch: pytest.MonkeyPatch, image_id: int | None, image: ExistingImage | None
+) -> None:
+    monkeypatch.setattr(catalogue, "Client", lambda **_: _Project(own=False))
+
+    found = Hetzner(token="planted").look(Wanted(cluster_name="oxide", image_id=image_id))
+
+    assert found is not None
+    assert found.image == image
 
 
 @pytest.mark.parametrize(
