@@ -29,7 +29,9 @@ class ExistingNetwork:
     routes: Mapping[IPv4Network, IPv4Address] = field(default_factory=dict)
     """Gateway of each route by its destination."""
     strangers: Mapping[IPv4Address, str] = field(default_factory=dict)
-    """Servers and load balancers in it that are not the cluster's; looked up only while the cluster has no server."""
+    """Servers and load balancers in it that are not the cluster's; looked up only where no run has begun with the cluster."""
+    begun: bool = False
+    """Whether a run has begun with the cluster: its servers, or what outlives them, exist."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +111,7 @@ def _look(client: Client, wanted: Wanted) -> Catalogue:
         without_ipv6=frozenset(
             one.name for one in servers if one.public_net is None or one.public_net.ipv6 is None
         ),
-        network=_network(client, wanted, founded=bool(servers)),
+        network=_network(client, wanted, servers=bool(servers)),
         image=_image(client, wanted.image_id),
     )
 
@@ -126,7 +128,7 @@ def _image(client: Client, image_id: int | None) -> ExistingImage | None:
     return ExistingImage(status=str(found.status), architecture=str(found.architecture))
 
 
-def _network(client: Client, wanted: Wanted, *, founded: bool) -> ExistingNetwork | None:
+def _network(client: Client, wanted: Wanted, *, servers: bool) -> ExistingNetwork | None:
     if wanted.network_id is None:
         return None
     try:
@@ -139,6 +141,10 @@ def _network(client: Client, wanted: Wanted, *, founded: bool) -> ExistingNetwor
         IPv4Network(route.destination, strict=False): IPv4Address(route.gateway)
         for route in found.routes or ()
     }
+    # Whoever has lost all servers still has these, beside subnets and routes of the cluster's own.
+    begun = servers or bool(
+        client.placement_groups.get_all(label_selector=f"{LABEL_CLUSTER}={wanted.cluster_name}")
+    )
     return ExistingNetwork(
         range=IPv4Network(found.ip_range),
         subnets={
@@ -146,7 +152,8 @@ def _network(client: Client, wanted: Wanted, *, founded: bool) -> ExistingNetwor
         },
         has_default_route=IPv4Network("0.0.0.0/0") in routes,
         routes=routes,
-        strangers={} if founded else _strangers(client, found, wanted.cluster_name),
+        strangers={} if begun else _strangers(client, found, wanted.cluster_name),
+        begun=begun,
     )
 
 

@@ -20,7 +20,7 @@ def check_network(reader: Reader, fields: dict[str, Any], catalogue: Catalogue) 
     """
     reader.add_all(_network_problems(fields, catalogue.network))
     if reader.ok("podCidr", "serviceCidr"):
-        reader.add_all(_routed_problems(fields, catalogue))
+        reader.add_all(_routed_problems(fields, catalogue.network))
     return list(_doubtful_subnets(fields, catalogue))
 
 
@@ -105,9 +105,10 @@ def _inside(network: ExistingNetwork, cidr: IPv4Network) -> list[str]:
     return sorted({name for address, name in network.strangers.items() if address in cidr})
 
 
-def _routed_problems(fields: Mapping[str, Any], catalogue: Catalogue) -> Iterator[Problem]:
+def _routed_problems(
+    fields: Mapping[str, Any], network: ExistingNetwork | None
+) -> Iterator[Problem]:
     """With native routing the network holds pods and services, too."""
-    network = catalogue.network
     if network is None or fields["cilium_modes"].routing_mode != "native":
         return
     network_id, own = fields["network_id"], _own_subnets(fields).values()
@@ -117,8 +118,8 @@ def _routed_problems(fields: Mapping[str, Any], catalogue: Catalogue) -> Iterato
             for subnet in network.subnets
             if subnet not in own and subnet.overlaps(cidr)
         ]
-        # Once there are nodes, the cloud controller has routes to their pods.
-        if setting == "podCidr" and not catalogue.servers:
+        # Once there were nodes, the cloud controller has made routes to their pods, which outlive the servers.
+        if setting == "podCidr" and not network.begun:
             taken += [
                 f"holds the route of network {network_id} to {destination} through {gateway}"
                 for destination, gateway in network.routes.items()

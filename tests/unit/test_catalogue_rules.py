@@ -240,7 +240,7 @@ def test_subnets_in_which_nobody_lives_are_those_of_an_earlier_run_or_somebody_e
     assert all("if an earlier run of this stack made it, all is well" in line for line in warnings)
 
 
-def test_a_subnet_in_which_others_live_is_refused_before_the_cluster_has_a_server() -> None:
+def test_a_subnet_in_which_others_live_is_refused_before_a_run_has_begun() -> None:
     strangers = {
         IPv4Address("10.0.1.7"): "web",
         IPv4Address("10.0.1.8"): "balancer",
@@ -292,8 +292,12 @@ def test_native_routing_shares_no_range_with_the_rest_of_the_network(
     assert _problems(NATIVE, _in(network)) == (said,)
 
 
-def test_routes_to_the_pods_of_a_living_cluster_are_its_own() -> None:
-    assert _config(NATIVE, _in(replace(ROUTED, subnets=OWN), FOUNDED)).network_id == 7
+@pytest.mark.parametrize("servers", [FOUNDED, frozenset[str]()])
+def test_routes_to_the_pods_of_a_cluster_are_its_own_even_when_its_servers_are_lost(
+    servers: frozenset[str],
+) -> None:
+    network = replace(ROUTED, subnets=OWN, begun=True)
+    assert _config(NATIVE, _in(network, servers)).network_id == 7
 
 
 def test_without_native_routing_nobody_cares_for_routes() -> None:
@@ -328,7 +332,7 @@ def test_servers_that_exist_outlive_their_image() -> None:
 class _Project:
     """A Hetzner project with one network, as hcloud's client shows it; `asked` counts lists."""
 
-    def __init__(self, own: bool) -> None:
+    def __init__(self, own: bool, groups: bool = False) -> None:
         self.asked: list[str] = []
         link, other = (
             SimpleNamespace(network=SimpleNamespace(id=id_), ip="10.0.1.7") for id_ in (7, 8)
@@ -342,6 +346,8 @@ class _Project:
         self.load_balancers = SimpleNamespace(get_all=self._get_balancers)
         self.networks = SimpleNamespace(get_by_id=self._network)
         self.images = SimpleNamespace(get_by_id=self._image)
+        self._groups = [SimpleNamespace(name="oxide-cp")] if groups else []
+        self.placement_groups = SimpleNamespace(get_all=self._get_groups)
         nothing = SimpleNamespace(get_all=list)
         self.locations = self.server_types = self.load_balancer_types = nothing
 
@@ -352,6 +358,10 @@ class _Project:
     def _get_servers(self, label_selector: str = "") -> list[SimpleNamespace]:
         self.asked.append(f"servers {label_selector}".strip())
         return [one for one in self._servers if one.labels or not label_selector]
+
+    def _get_groups(self, label_selector: str) -> list[SimpleNamespace]:
+        self.asked.append(f"placement groups {label_selector}")
+        return self._groups
 
     def _get_balancers(self) -> list[SimpleNamespace]:
         self.asked.append("load balancers")
@@ -393,20 +403,31 @@ def test_the_image_is_looked_up_where_the_stack_names_one(
 
 
 @pytest.mark.parametrize(
-    ("own", "asked", "strangers"),
+    ("own", "groups", "asked", "strangers"),
     [
         (
             False,
-            ["servers cluster=oxide", "servers", "load balancers"],
+            False,
+            [
+                "servers cluster=oxide",
+                "placement groups cluster=oxide",
+                "servers",
+                "load balancers",
+            ],
             {IPv4Address("10.0.1.7"): "web"},
         ),
-        (True, ["servers cluster=oxide"], {}),
+        (False, True, ["servers cluster=oxide", "placement groups cluster=oxide"], {}),
+        (True, True, ["servers cluster=oxide"], {}),
     ],
 )
-def test_others_in_the_network_are_looked_up_until_the_cluster_has_a_server(
-    monkeypatch: pytest.MonkeyPatch, own: bool, asked: list[str], strangers: dict[IPv4Address, str]
+def test_others_in_the_network_are_looked_up_until_a_run_has_begun(
+    monkeypatch: pytest.MonkeyPatch,
+    own: bool,
+    groups: bool,
+    asked: list[str],
+    strangers: dict[IPv4Address, str],
 ) -> None:
-    project = _Project(own)
+    project = _Project(own, groups)
     monkeypatch.setattr(catalogue, "Client", lambda **_: project)
 
     found = Hetzner(token="planted").look(Wanted(cluster_name="oxide", network_id=7))
@@ -418,6 +439,7 @@ def test_others_in_the_network_are_looked_up_until_the_cluster_has_a_server(
         has_default_route=True,
         routes={IPv4Network("0.0.0.0/0"): IPv4Address("10.0.200.2")},
         strangers=strangers,
+        begun=own or groups,
     )
     assert project.asked == asked
 
