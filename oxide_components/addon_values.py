@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from .config_addons import ENCRYPTED_VOLUMES, VOLUMES
+from .config_addons import ENCRYPTED_VOLUMES, POD_ROUTES, VOLUMES
 from .kubeprism import KUBEPRISM_HOST, KUBEPRISM_PORT
 from .naming import LABEL_CLUSTER, LABEL_NETWORK
 
@@ -50,7 +50,7 @@ def cloud_controller_values(
         # Before the CNI runs, nobody can reach the kubernetes service.
         "KUBERNETES_SERVICE_HOST": KUBEPRISM_HOST,
         "KUBERNETES_SERVICE_PORT": str(KUBEPRISM_PORT),
-        "HCLOUD_NETWORK_ROUTES_ENABLED": _text(pod_routes),
+        POD_ROUTES: _text(pod_routes),
         "HCLOUD_LOAD_BALANCERS_LOCATION": location,
         "HCLOUD_LOAD_BALANCERS_TYPE": "lb11",
         # The firewalls admit nothing else to the nodes than what comes through the network.

@@ -61,6 +61,12 @@ QUORUM_PATIENCE = 30.0
 _begun: dict[str, set[str]] = {}
 """Control planes that the engine of this process replaces, by cluster."""
 
+_MAYBE_LOCKED_OUT = (
+    ". If they run, the firewall may not let this machine in: set adminCidrs to ranges with its public IPv4 address "
+    "(docs/operations.md, 'Locked out')"
+)
+"""Servers that are down and a firewall that drops everything look the same from here."""
+
 _NO_LONGER = "restoreFrom has served: `pulumi config rm restoreFrom`"
 
 _NOT_YET = re.compile(r"FailedPrecondition|Unavailable")
@@ -311,7 +317,11 @@ def _holder_of_data(
                         log_warning(urn, f"{name} was off and is started")
         return reason
 
-    wait_until("the control planes", urn, BOOT_TIMEOUT, silent_reason)
+    def hint() -> str:
+        public = any(node["public_address"] != node["private_address"] for node in nodes)
+        return _MAYBE_LOCKED_OUT if public and not empty else ""
+
+    wait_until("the control planes", urn, BOOT_TIMEOUT, silent_reason, hint=hint)
     return found[0] if found else None
 
 

@@ -6,10 +6,12 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from .catalogue import Catalogue, ExistingNetwork
+from .catalogue import Catalogue
+from .catalogue_network import check_network
 from .config_exposure import PUBLIC
 from .config_reader import Reader
 from .errors import Problem
+from .hetzner import server_type_architecture
 from .naming import CONTROL_PLANE_POOL, in_turn, server_name
 
 
@@ -61,9 +63,34 @@ def check_catalogue(
             f"use one of {', '.join(sorted(catalogue.load_balancer_types))}",
         )
     if fields["network_id"] is not None and reader.ok("networkId"):
-        reader.add_all(_network_problems(fields, catalogue.network))
+        warnings += check_network(reader, fields, catalogue)
+    if fields["image_id"] is not None and reader.ok("imageId"):
+        reader.add_all(_image_problems(fields, catalogue))
     reader.add_all(_reverse_name_problems(fields, catalogue))
     return warnings
+
+
+def _image_problems(fields: Mapping[str, Any], catalogue: Catalogue) -> Iterator[Problem]:
+    """Only servers to be made boot from it: those that exist outlive their image."""
+    wanted = {
+        server_type_architecture(server_type)
+        for _, _, _, server_type, _, names in _uses(fields)
+        if not names <= catalogue.servers
+    }
+    image, reason, way_out = catalogue.image, "", ""
+    if image is None:
+        reason = "is no image of this Hetzner project"
+        way_out = "give the id that `hcloud image list --type snapshot` shows"
+    elif image.status != "available":
+        reason = f"is {image.status}, and servers boot from nothing but what is available"
+        way_out = "wait until it is, or use another image"
+    elif wanted - {image.architecture}:
+        reason = f"is an image for {image.architecture}, and new servers need {', '.join(sorted(wanted))}"
+        way_out = "give an image of that architecture, or use imageSelector"
+    if wanted and reason:
+        yield Problem(
+            setting="imageId", value=str(fields["image_id"]), reason=reason, way_out=way_out
+        )
 
 
 def _reverse_name_problems(fields: Mapping[str, Any], catalogue: Catalogue) -> Iterator[Problem]:
@@ -158,53 +185,3 @@ def _offer(
             )
         ]
     return []
-
-
-def _network_problems(
-    fields: Mapping[str, Any], network: ExistingNetwork | None
-) -> Iterator[Problem]:
-    network_id = str(fields["network_id"])
-    if network is None:
-        yield Problem(
-            setting="networkId",
-            value=network_id,
-            reason="is no network of this Hetzner project",
-            way_out="give the id that `hcloud network list` shows",
-        )
-        return
-    if network.range != fields["network_cidr"]:
-        yield Problem(
-            setting="networkCidr",
-            value=str(fields["network_cidr"]),
-            reason=f"is not the range of network {network_id}, {network.range}",
-            way_out=f"set it to {network.range}",
-        )
-    own = {
-        "controlSubnetCidr": fields["control_subnet_cidr"],
-        "workerSubnetCidr": fields["worker_subnet_cidr"],
-    }
-    for setting, cidr in own.items():
-        for subnet in network.subnets:
-            # The same range is the cluster's own subnet of an earlier run.
-            if subnet != cidr and subnet.overlaps(cidr):
-                yield Problem(
-                    setting=setting,
-                    value=str(cidr),
-                    reason=f"overlaps subnet {subnet} of network {network_id}",
-                    way_out="choose a free part of the network",
-                )
-    zones = {zone for zone in network.subnets.values() if zone != fields["network_zone"]}
-    for zone in sorted(zones):
-        yield Problem(
-            setting="networkId",
-            value=network_id,
-            reason=f"has subnets in zone {zone} and the cluster is in {fields['network_zone']}",
-            way_out="use a network of the cluster's zone",
-        )
-    if fields["existing_nat_route"] and not network.has_default_route:
-        yield Problem(
-            setting="existingNatRoute",
-            value="true",
-            reason=f"is not so: network {network_id} has no route for 0.0.0.0/0",
-            way_out="add the route, or set natGateway",
-        )

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from .cilium_modes import CiliumModes
 from .errors import Problem, show
 from .kubeprism import KUBEPRISM_HOST, KUBEPRISM_PORT
+from .user_values import as_text, find
+
+_Check = tuple[str, Callable[[Any], bool], str, str]
+"""Path of a value, whether a value of the user breaks it, the reason and the way out."""
 
 
 def value_problems(values: Mapping[str, Any], modes: CiliumModes) -> list[Problem]:
@@ -22,52 +26,51 @@ def value_problems(values: Mapping[str, Any], modes: CiliumModes) -> list[Proble
         for key in values
         if isinstance(key, str) and "." in key
     ]
-    for path, breaks, reason, way_out in _OWNED_VALUES:
-        value = _at(values, path)
-        if value is not None and breaks(value):
+    told = {problem.setting for problem in problems}
+    for path, breaks, reason, way_out in (*_OWNED_VALUES, *_decided(modes)):
+        found = find(values, path)
+        if found is None:
+            continue
+        place, value = found
+        if value is None:
+            reason = f"means the chart's own default, and Oxide decides {path}"
+        elif place != path:
+            reason = f"is not a mapping, and Oxide decides {path} below it"
+        elif not breaks(value):
+            continue
+        setting = f"ciliumValues.{place}"
+        # One value may stand in place of several.
+        if setting not in told:
+            told.add(setting)
             problems.append(
-                Problem(
-                    setting=f"ciliumValues.{path}",
-                    value=show(value),
-                    reason=reason,
-                    way_out=way_out,
-                )
-            )
-    for path, setting, wanted in _DECIDED_BY_SETTINGS:
-        value = _at(values, path)
-        if value is not None and _same(value) != _same(wanted(modes)):
-            problems.append(
-                Problem(
-                    setting=f"ciliumValues.{path}",
-                    value=show(value),
-                    reason=f"contradicts {setting}, which also sees to what that needs",
-                    way_out=f"remove it and set {setting}",
-                )
+                Problem(setting=setting, value=show(value), reason=reason, way_out=way_out)
             )
     return problems
 
 
-def _at(values: Mapping[str, Any], path: str) -> Any:
-    value: Any = values
-    for part in path.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else None
-    return value
+def _decided(modes: CiliumModes) -> Iterator[_Check]:
+    for path, setting, wanted in _DECIDED_BY_SETTINGS:
+        yield (
+            path,
+            _differs_from(wanted(modes)),
+            f"contradicts {setting}, which also sees to what that needs",
+            f"remove it and set {setting}",
+        )
 
 
-def _same(value: object) -> str:
-    """Text under which a chart takes two values for one: true and "true"."""
-    return str(value).lower()
+def _differs_from(wanted: object) -> Callable[[Any], bool]:
+    return lambda value: as_text(value) != as_text(wanted)
 
 
 def _is_on(value: object) -> bool:
-    return value is True or str(value).lower() == "true"
+    return as_text(value) == "true"
 
 
 def _is_off(value: object) -> bool:
     return not _is_on(value)
 
 
-_OWNED_VALUES: Final[tuple[tuple[str, Callable[[Any], bool], str, str], ...]] = (
+_OWNED_VALUES: Final[tuple[_Check, ...]] = (
     (
         "k8sServiceHost",
         lambda value: value != KUBEPRISM_HOST,
@@ -111,6 +114,18 @@ _OWNED_VALUES: Final[tuple[tuple[str, Callable[[Any], bool], str, str], ...]] = 
         "remove it",
     ),
     (
+        "ipv4.enabled",
+        _is_off,
+        "leaves pods without addresses, because podCidr is IPv4",
+        "remove it",
+    ),
+    (
+        "rollOutCiliumPods",
+        _is_off,
+        "would leave running agents with the configuration that they have started with",
+        "remove it",
+    ),
+    (
         "securityContext.capabilities.ciliumAgent",
         lambda value: "SYS_MODULE" in str(value),
         "asks for SYS_MODULE, which Talos grants to no container",
@@ -122,6 +137,11 @@ _DECIDED_BY_SETTINGS: Final[tuple[tuple[str, str, Callable[[CiliumModes], object
     ("routingMode", "routingMode", lambda modes: modes.routing_mode),
     ("encryption.enabled", "encryption", lambda modes: modes.encryption != "none"),
     ("encryption.type", "encryption", lambda modes: modes.encryption),
+    ("hubble.enabled", "hubble", lambda modes: modes.hubble != "off"),
+    ("hubble.relay.enabled", "hubble", lambda modes: modes.hubble in ("relay", "ui")),
+    ("hubble.ui.enabled", "hubble", lambda modes: modes.hubble == "ui"),
     ("gatewayAPI.enabled", "gatewayApi", lambda modes: modes.gateway_api),
+    ("egressGateway.enabled", "egressGateway", lambda modes: modes.egress_gateway),
+    ("bandwidthManager.enabled", "bandwidthManager", lambda modes: modes.bandwidth_manager),
     ("nodeIPAM.enabled", "nodeIpam", lambda modes: modes.node_ipam),
 )

@@ -19,11 +19,9 @@ from . import naming
 from .addon_values import ENCRYPTION_SECRET, PASSPHRASE_KEY
 from .dynamic_provider import LifecycleProvider, log_info, log_progress, log_warning
 from .errors import OxideError
+from .hetzner import SERVICE_LABEL
 from .hetzner_api import client
 from .urn import child_urn
-
-SERVICE_LABEL = "hcloud-ccm/service-uid"
-"""Label of load balancers that the cloud controller has made (LabelServiceUID in internal/hcops of its source)."""
 
 SAVE_PASSPHRASE = (
     f"kubectl -n kube-system get secret {ENCRYPTION_SECRET} "

@@ -160,7 +160,7 @@ class ClusterConfig:
     @property
     def untainted_workers(self) -> int:
         """Workers that take any pod, which is what cluster services with few tolerations can count on."""
-        return sum(pool.count for pool in self.worker_pools if not pool.taints)
+        return sum(pool.count for pool in self.worker_pools if pool.takes_any_pod)
 
     @property
     def public_nodes(self) -> bool:
@@ -231,6 +231,7 @@ def _offers(reader: Reader, fields: dict[str, Any], hetzner: Hetzner | None) -> 
     wanted = Wanted(
         cluster_name=fields["cluster_name"],
         network_id=fields["network_id"] if reader.ok("networkId") else None,
+        image_id=fields["image_id"] if reader.ok("imageId") else None,
         load_balancer=fields["api_load_balancer"] != NO_LOAD_BALANCER,
     )
     catalogue = hetzner.look(wanted)

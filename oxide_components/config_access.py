@@ -33,7 +33,9 @@ def read_access(reader: Reader, fields: dict[str, Any]) -> None:
     cidrs = reader.array("adminCidrs")
     fields["admin_cidrs"] = None
     if reader.is_set("adminCidrs") and reader.ok("adminCidrs"):
-        problems = firewall_rules.admin_cidr_problems(cidrs, allow_public=allow_public)
+        problems = firewall_rules.admin_cidr_problems(
+            cidrs, allow_public=allow_public, public_nodes=fields["access"] != PRIVATE
+        )
         reader.add_all(problems)
         fields["admin_cidrs"] = None if problems else firewall_rules.normalise(cidrs)
     fields["api_hostname"] = hostname = reader.text("apiHostname") or None

@@ -23,6 +23,9 @@ VOLUMES: Final = "hcloud-volumes"
 ENCRYPTED_VOLUMES: Final = "hcloud-volumes-encrypted"
 """Storage class of volumes that nodes encrypt (LUKS) before they write to them."""
 
+POD_ROUTES: Final = "HCLOUD_NETWORK_ROUTES_ENABLED"
+"""Variable of the cloud controller: whether it keeps a route for every node's pods."""
+
 _NO_DEFAULT: Final = "none"
 
 

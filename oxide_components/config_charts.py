@@ -27,7 +27,9 @@ def read_chart_place(
         example: Path of a chart, for messages.
     """
     (chart_path, chart_value), (repository_path, repository_value) = chart, repository
-    if "://" in chart_value and not chart_value.startswith("oci://"):
+    if not chart_value.strip():
+        reader.add(chart_path, chart_value, "is empty", "name a chart, or remove the key")
+    elif "://" in chart_value and not chart_value.startswith("oci://"):
         reader.add(
             chart_path,
             chart_value,

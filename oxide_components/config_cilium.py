@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from .cilium_modes import ENCRYPTIONS, HUBBLES, MAX_IPSEC_KEY_ID, ROUTING_MODES, CiliumModes
 from .cilium_user_values import value_problems
+from .config_addons import POD_ROUTES, Addon
 from .config_charts import read_chart_place
 from .config_exposure import PRIVATE, PUBLIC
 from .config_reader import Reader
 from .config_schema import CILIUM_REPOSITORY
+from .user_values import as_text, find
 
 _Choice = TypeVar("_Choice", bound=str)
 
@@ -42,7 +44,15 @@ def read_cilium(reader: Reader, fields: dict[str, Any]) -> None:
     fields["ipsec_key_id"] = reader.integer("ipsecKeyId", 1, MAX_IPSEC_KEY_ID)
     fields["gateway_api_manifest"] = _manifest(reader)
     fields["cilium_values"] = values = reader.mapping("ciliumValues")
-    if reader.ok("routingMode", "encryption", "gatewayApi", "nodeIpam"):
+    if reader.ok(
+        "routingMode",
+        "encryption",
+        "hubble",
+        "gatewayApi",
+        "egressGateway",
+        "bandwidthManager",
+        "nodeIpam",
+    ):
         reader.add_all(value_problems(values, modes))
 
 
@@ -62,10 +72,14 @@ def check_node_addresses(reader: Reader, fields: dict[str, Any]) -> None:
 
 
 def check_cloud_controller(reader: Reader, fields: dict[str, Any]) -> None:
-    """Reports what only the cloud controller can provide, where it is off; the add-ons must have been read."""
-    if not reader.ok("addons") or fields["addons"].cloud_controller is not None:
+    """Reports what only the cloud controller can provide, where it does not; the add-ons must have been read."""
+    if not reader.ok("addons"):
         return
     modes: CiliumModes = fields["cilium_modes"]
+    controller: Addon | None = fields["addons"].cloud_controller
+    if controller is not None:
+        _check_pod_routes(reader, controller.values, modes)
+        return
     if modes.routing_mode == "native":
         reader.add(
             "routingMode",
@@ -79,6 +93,21 @@ def check_cloud_controller(reader: Reader, fields: dict[str, Any]) -> None:
             "true",
             "would give services private addresses, because only the cloud controller sets a node's ExternalIP",
             "set addons.cloudController to true, or remove it",
+        )
+
+
+def _check_pod_routes(reader: Reader, values: Mapping[str, Any], modes: CiliumModes) -> None:
+    found = find(values, f"env.{POD_ROUTES}.value")
+    if found is None or not reader.ok("routingMode"):
+        return
+    place, value = found
+    wanted = modes.routing_mode == "native"
+    if as_text(value) != as_text(wanted):
+        reader.add(
+            f"addons.cloudController.values.{place}",
+            value,
+            f"contradicts routingMode {modes.routing_mode}, which {'needs' if wanted else 'has no use for'} a route per node",
+            "remove it; routingMode decides",
         )
 
 

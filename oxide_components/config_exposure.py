@@ -56,6 +56,29 @@ def check_exposure(reader: Reader, fields: dict[str, Any]) -> None:
                     "is set although access is private: it is about public addresses, and no node has one",
                     "remove it, or set access to public",
                 )
+    elif fields["worker_access"] == PRIVATE and reader.ok("access", "workerAccess"):
+        _private_workers(reader, fields, workers=workers)
+
+
+def _private_workers(reader: Reader, fields: dict[str, Any], *, workers: bool) -> None:
+    """Reports openings of a firewall that private workers do not have."""
+    ports = fields["worker_ingress_ports"]
+    meant = {
+        f"extraFirewallRules[{index}]": "role worker"
+        for index, extra in enumerate(fields["extra_firewall_rules"])
+        if extra.role == "worker" and reader.ok("extraFirewallRules")
+    }
+    # Without workers the control planes open them.
+    if workers and ports and ports != DEFAULT_WORKER_INGRESS_PORTS:
+        meant["workerIngressPorts"] = ", ".join(map(str, ports))
+    for key, value in meant.items():
+        if reader.ok(key):
+            reader.add_shown(
+                key,
+                value,
+                "is set although workerAccess is private: it is about public addresses, and no worker has one",
+                "remove it, or set workerAccess to public",
+            )
 
 
 def _choice(reader: Reader, key: str, choices: Sequence[str]) -> str:
@@ -136,7 +159,9 @@ def _nat_gateway(reader: Reader, fields: dict[str, Any], text: str) -> IPv4Addre
     except ValueError:
         reader.add("natGateway", text, "is not an IPv4 address", "write one like 10.0.2.2")
         return None
-    if not reader.ok("networkCidr", "controlSubnetCidr"):
+    if not reader.ok(
+        "networkCidr", "controlSubnetCidr", "workerSubnetCidr", "podCidr", "serviceCidr"
+    ):
         return address
     plan = AddressPlan(
         network=fields["network_cidr"],
@@ -146,7 +171,10 @@ def _nat_gateway(reader: Reader, fields: dict[str, Any], text: str) -> IPv4Addre
         services=fields["service_cidr"],
         node_cidr_mask_size=fields["node_cidr_mask_size"],
     )
+    subnets = {"networkCidr": plan.network, "controlSubnetCidr": plan.control_subnet}
     taken = {
+        **{cidr.network_address: f"the first address of {key}" for key, cidr in subnets.items()},
+        **{cidr.broadcast_address: f"the last address of {key}" for key, cidr in subnets.items()},
         plan.gateway: "the gateway of the network itself",
         plan.load_balancer_address: "the address of the API's load balancer",
         **dict.fromkeys(
@@ -164,6 +192,26 @@ def _nat_gateway(reader: Reader, fields: dict[str, Any], text: str) -> IPv4Addre
         reader.add(
             "natGateway", text, f"is {taken[address]}", "give the NAT gateway an address of its own"
         )
+    elif address in plan.worker_subnet:
+        reader.add(
+            "natGateway",
+            text,
+            f"is in workerSubnetCidr {plan.worker_subnet}, where Hetzner may give it to a worker",
+            "put the NAT gateway into a subnet of its own",
+        )
+    else:
+        # The network holds them only where it routes pods.
+        for key, cidr, owners in (
+            ("podCidr", plan.pods, "pods"),
+            ("serviceCidr", plan.services, "services"),
+        ):
+            if address in cidr:
+                reader.add(
+                    "natGateway",
+                    text,
+                    f"is in {key} {cidr}, whose addresses are for {owners} alone",
+                    "put the NAT gateway into a subnet of its own",
+                )
     return address
 
 

@@ -60,6 +60,11 @@ class WorkerPoolConfig:
         """Architecture of the pool's servers."""
         return server_type_architecture(self.server_type)
 
+    @property
+    def takes_any_pod(self) -> bool:
+        """Whether its nodes take pods without tolerations, be it as the last choice."""
+        return all(taint.effect == "PreferNoSchedule" for taint in self.taints)
+
 
 def read_pools(reader: Reader, cluster_name: str, location: str) -> tuple[WorkerPoolConfig, ...]:
     """The default pool `worker` and then the entries of `workerPools`."""

@@ -7,13 +7,16 @@ import json
 import re
 from collections.abc import Collection, Iterable, Mapping
 from ipaddress import IPv4Network
-from typing import Any
+from typing import Any, Final
 
 from .config_schema import SETTINGS_BY_KEY
 from .errors import SECRET_TEXT, Problem, show
 
 _SIZE = re.compile(r"workerPools(\[[0-9]+\](\.count)?)?")
 _WHOLE_NUMBER = re.compile(r"[+-]?[0-9]+")
+
+MAX_DEPTH: Final = 100
+"""Levels of a structure; whatever walks through it later does so by recursion, which Python bounds."""
 
 
 class Reader:
@@ -78,10 +81,11 @@ class Reader:
         """A text, or the setting's default."""
         default = SETTINGS_BY_KEY[key].default
         value = self._values.get(key, default)
+        value = value.strip() if isinstance(value, str) else value
         if value == "" and default is not None:
             self.add(key, "", "is empty", f"give a value, or remove the key to use {show(default)}")
             return str(default)
-        return "" if value is None else str(value).strip()
+        return "" if value is None else str(value)
 
     def text_or_empty(self, key: str) -> str:
         """A text whose emptiness means something of its own, or the setting's default."""
@@ -97,7 +101,12 @@ class Reader:
         if not _WHOLE_NUMBER.fullmatch(raw.strip()):
             self.add(key, raw, "is not a whole number", f"use {least} to {most}")
             return fallback
-        return self._bounded(key, int(raw), least, most, fallback)
+        try:
+            value = int(raw)
+        except ValueError:
+            self.add(key, raw, "has more digits than Python reads", f"use {least} to {most}")
+            return fallback
+        return self._bounded(key, value, least, most, fallback)
 
     def boolean(self, key: str) -> bool:
         """True or false, or the setting's default."""
@@ -219,9 +228,16 @@ class Reader:
         if not raw:
             return None
         try:
-            return json.loads(raw)
+            value = json.loads(raw)
+            deep = _is_deep(value)
         except ValueError:
             return raw
+        except RecursionError:
+            deep = True
+        if deep:
+            self.add(key, raw, f"is nested more than {MAX_DEPTH} levels deep", "write less into it")
+            return None
+        return value
 
     def _bounded(self, path: str, value: int, least: int, most: int, fallback: int) -> int:
         if least <= value <= most:
@@ -240,3 +256,17 @@ class Reader:
         else:
             hint = f"use {', '.join(known)}"
         self.add(path, value, "is set for a key that does not exist", hint)
+
+
+def _is_deep(value: object) -> bool:
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, (dict, list))
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            return False
+    return True

@@ -13,6 +13,7 @@ from .config_cilium import check_cloud_controller, check_node_addresses, read_ci
 from .config_firewall import outbound_warnings
 from .config_limits import check_limits, server_type_warnings
 from .config_locations import location_warnings, read_locations
+from .config_placement import check_placement
 from .config_pools import check_server_type, read_patches, read_pools
 from .config_reader import Reader
 from .config_rollout import read_rollout
@@ -55,6 +56,7 @@ def read(reader: Reader, stack: str) -> tuple[dict[str, Any], list[Problem]]:
         ("workerConfigPatches", "worker_config_patches"),
     ):
         fields[name] = read_patches(reader, key, reader.array(key), cluster_name)
+    warnings += check_placement(reader, fields)
     fields["deletion_protection"] = reader.boolean("deletionProtection")
     check_limits(reader, fields)
     read_rollout(reader, fields)

@@ -29,7 +29,9 @@ def _canary(reader: Reader, fields: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _snapshot_directory(reader: Reader) -> str:
-    directory = reader.text_or_empty("etcdSnapshotDirectory")
+    directory = _expanded(
+        reader, "etcdSnapshotDirectory", reader.text_or_empty("etcdSnapshotDirectory")
+    )
     if os.path.exists(directory) and not os.path.isdir(directory):
         reader.add(
             "etcdSnapshotDirectory", directory, "is no directory", "name one, or one to be made"
@@ -38,8 +40,8 @@ def _snapshot_directory(reader: Reader) -> str:
 
 
 def _restore_from(reader: Reader) -> str | None:
-    path = reader.text("restoreFrom")
-    if not path:
+    path = _expanded(reader, "restoreFrom", reader.text("restoreFrom"))
+    if not path or not reader.ok("restoreFrom"):
         return None
     if reason := snapshot_problem(path):
         reader.add(
@@ -49,3 +51,11 @@ def _restore_from(reader: Reader) -> str | None:
             "give the path of a snapshot that `talosctl etcd snapshot` has written, or remove the key",
         )
     return path
+
+
+def _expanded(reader: Reader, key: str, path: str) -> str:
+    """A path with the home that a leading ~ stands for: in a stack file no shell sees it."""
+    found = os.path.expanduser(path)
+    if found.startswith("~"):
+        reader.add(key, path, "begins with a home that does not exist", "write the whole path")
+    return found

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +108,12 @@ def _log(urn: str | None, message: str, *, ephemeral: bool, severity: Any) -> No
 
 
 def wait_until(
-    what: str, urn: str | None, timeout: float, reason_to_wait: Any, interval: float = 2
+    what: str,
+    urn: str | None,
+    timeout: float,
+    reason_to_wait: Any,
+    interval: float = 2,
+    hint: Callable[[], str] = lambda: "",
 ) -> None:
     """
     Call `reason_to_wait` until it returns None.
@@ -119,15 +124,16 @@ def wait_until(
         timeout: Seconds after which it fails with the last reason.
         reason_to_wait: Returns why it is not there yet, or None.
         interval: Seconds between two calls.
+        hint: Returns what else to say when time is up.
 
     Raises:
-        OxideError: Time is up; the text ends with the last reason.
+        OxideError: Time is up; the text ends with the last reason and the hint.
     """
     end = time.monotonic() + timeout
     shown = None
     while (reason := reason_to_wait()) is not None:
         if time.monotonic() >= end:
-            raise OxideError(f"{what}: not within {timeout:.0f} s: {reason}")
+            raise OxideError(f"{what}: not within {timeout:.0f} s: {reason}{hint()}")
         if reason != shown:
             log_progress(urn, f"waiting for {what}: {reason}")
             shown = reason

@@ -114,8 +114,14 @@ def is_public(cidrs: Iterable[str]) -> bool:
     return any(n.prefixlen == 0 for n in v4) or any(n.prefixlen == 0 for n in v6)
 
 
-def admin_cidr_problems(cidrs: Sequence[object], *, allow_public: bool) -> list[Problem]:
-    """What is wrong with `adminCidrs`, an empty list included."""
+def admin_cidr_problems(
+    cidrs: Sequence[object], *, allow_public: bool, public_nodes: bool = True
+) -> list[Problem]:
+    """What is wrong with `adminCidrs`, an empty list included.
+
+    Args:
+        public_nodes: Whether anything is reached at a public address.
+    """
     if not cidrs:
         return [
             _problem(
@@ -140,6 +146,15 @@ def admin_cidr_problems(cidrs: Sequence[object], *, allow_public: bool) -> list[
                 ", ".join(texts),
                 "opens the Talos and Kubernetes APIs to everybody",
                 "list your own ranges, or set allowPublicApi to true",
+            )
+        )
+    elif public_nodes and all(":" in text for text in texts):
+        problems.append(
+            _problem(
+                "",
+                ", ".join(texts),
+                "admits nobody, not even this program, because nodes are reached over IPv4",
+                "add your public IPv4 address",
             )
         )
     if len(texts) > MAX_SOURCES_PER_RULE:
@@ -232,6 +247,13 @@ def cidr_problem(setting: str, cidr: object) -> Problem | None:
             value=show(cidr),
             reason="is not text",
             way_out='write a range like "203.0.113.7/32"',
+        )
+    if "%" in cidr:
+        return Problem(
+            setting=setting,
+            value=show(cidr),
+            reason="names an interface, which Hetzner's firewalls know nothing of",
+            way_out="write a public range like 203.0.113.7/32 or 2001:db8::/64",
         )
     try:
         ip_network(cidr)

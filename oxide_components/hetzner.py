@@ -20,6 +20,9 @@ MAX_SOURCES_PER_RULE: Final = 100
 MAX_RULES_PER_FIREWALL: Final = 50
 """Rules of one firewall."""
 
+SERVICE_LABEL: Final = "hcloud-ccm/service-uid"
+"""Label of load balancers that the cloud controller has made (LabelServiceUID in internal/hcops of its source)."""
+
 ZONES: Final[dict[str, str]] = {
     "nbg1": "eu-central",
     "fsn1": "eu-central",

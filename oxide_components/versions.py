@@ -30,9 +30,13 @@ DEFAULT_SCHEMATIC_ID: Final = "376567988ad370138ad8b2698212367b8edcb69b5fd68c80b
 
 TALOSCTL_PAGE: Final = "https://www.talos.dev/latest/talos-guides/install/talosctl/"
 
-_VERSION: Final = re.compile(r"(\d+)\.(\d+)\.(\d+)(?:-((?:alpha|beta|rc)\.\d+))?")
-_TALOSCTL: Final = re.compile(r"v(\d+)\.(\d+)\.\d")
-_MINOR: Final = re.compile(r"(\d+)\.(\d+)")
+# Releases are tagged without leading zeros, and Python reads no number of thousands of digits.
+_NUMBER: Final = r"(0|[1-9][0-9]{0,8})"
+_VERSION: Final = re.compile(
+    rf"{_NUMBER}\.{_NUMBER}\.{_NUMBER}(?:-((?:alpha|beta|rc)\.(?:0|[1-9][0-9]{{0,8}})))?"
+)
+_TALOSCTL: Final = re.compile(rf"v{_NUMBER}\.{_NUMBER}\.[0-9]")
+_MINOR: Final = re.compile(rf"{_NUMBER}\.{_NUMBER}")
 
 
 @dataclass(frozen=True, order=True)

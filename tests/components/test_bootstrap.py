@@ -158,6 +158,28 @@ def test_a_node_that_has_not_mounted_its_disk_is_not_taken_for_an_empty_one(
     assert talos.calls("bootstrap") == []
 
 
+def test_a_firewall_that_shuts_this_machine_out_looks_like_silence(talos: FakeTalos) -> None:
+    talos.answer({})
+    with pytest.raises(OxideError, match=r"not within 0 s: demo-cp-1: .*adminCidrs"):
+        BootstrapProvider().create(_props())
+
+
+@pytest.mark.parametrize("private", [False, True])
+def test_a_firewall_is_not_suspected_where_there_is_none_or_it_has_let_somebody_in(
+    talos: FakeTalos, private: bool
+) -> None:
+    talos.answer({} if private else _answers({**EMPTY, 3: None}))
+    props = _props()
+    if private:
+        for node in props["control_planes"]:
+            node["public_address"] = node["private_address"]
+
+    with pytest.raises(OxideError, match="not within 0 s: demo-cp-") as raised:
+        BootstrapProvider().create(props)
+
+    assert "adminCidrs" not in str(raised.value)
+
+
 @pytest.mark.parametrize("member", [1, 2, 3])
 def test_data_anywhere_means_success_without_a_call(talos: FakeTalos, member: int) -> None:
     talos.answer(_answers({**EMPTY, member: True}))

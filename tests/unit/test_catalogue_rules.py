@@ -3,13 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from hcloud import APIException
 
-from oxide_components import naming
-from oxide_components.catalogue import Catalogue, ExistingNetwork, Hetzner, Wanted
+from oxide_components import catalogue, naming
+from oxide_components.catalogue import Catalogue, ExistingImage, ExistingNetwork, Hetzner, Wanted
 from oxide_components.config import ClusterConfig
 from oxide_components.errors import ConfigError
 
@@ -215,9 +217,231 @@ def test_an_existing_network_that_does_not_fit_is_refused(
     assert said in problem
 
 
-def test_the_clusters_own_subnets_of_an_earlier_run_are_no_overlap() -> None:
-    own = {IPv4Network("10.0.0.0/24"): "eu-central", IPv4Network("10.0.1.0/24"): "eu-central"}
-    assert _config(IN_NETWORK, replace(OFFERS, network=replace(NETWORK, subnets=own))).network_id
+OWN = {IPv4Network("10.0.0.0/24"): "eu-central", IPv4Network("10.0.1.0/24"): "eu-central"}
+FOUNDED = frozenset({"oxide-cp-1"})
+
+
+def _in(network: ExistingNetwork, servers: frozenset[str] = frozenset()) -> Catalogue:
+    return replace(OFFERS, network=network, servers=servers)
+
+
+def test_the_subnets_of_a_cluster_that_has_servers_are_its_own() -> None:
+    config = _config(IN_NETWORK, _in(replace(NETWORK, subnets=OWN), FOUNDED))
+    assert config.network_id == 7
+    assert config.warnings == ()
+
+
+def test_subnets_in_which_nobody_lives_are_those_of_an_earlier_run_or_somebody_elses() -> None:
+    warnings = _config(IN_NETWORK, _in(replace(NETWORK, subnets=OWN))).warnings
+    assert [line.split(" is a subnet of network 7 already")[0] for line in warnings] == [
+        "oxide:controlSubnetCidr: 10.0.0.0/24",
+        "oxide:workerSubnetCidr: 10.0.1.0/24",
+    ]
+    assert all("if an earlier run of this stack made it, all is well" in line for line in warnings)
+
+
+def test_a_subnet_in_which_others_live_is_refused_before_a_run_has_begun() -> None:
+    strangers = {
+        IPv4Address("10.0.1.7"): "web",
+        IPv4Address("10.0.1.8"): "balancer",
+        IPv4Address("10.0.200.2"): "nat",
+    }
+    network = replace(NETWORK, subnets={**NETWORK.subnets, **OWN}, strangers=strangers)
+    assert _problems(IN_NETWORK, _in(network)) == (
+        "oxide:workerSubnetCidr: 10.0.1.0/24 is a subnet of network 7 where others live: balancer, web; "
+        "choose a free part of the network",
+    )
+
+
+NATIVE = {
+    "networkId": "7",
+    "networkCidr": "10.0.0.0/16",
+    "routingMode": "native",
+    "addons": {"cloudController": True},
+}
+ROUTED = replace(
+    NETWORK,
+    routes={
+        IPv4Network("0.0.0.0/0"): IPv4Address("10.0.200.2"),
+        IPv4Network("10.0.16.128/25"): IPv4Address("10.0.1.2"),
+    },
+)
+
+
+@pytest.mark.parametrize(
+    ("network", "said"),
+    [
+        (
+            replace(NETWORK, subnets={IPv4Network("10.0.20.0/24"): "eu-central"}),
+            "oxide:podCidr: 10.0.16.0/20 overlaps subnet 10.0.20.0/24 of network 7; choose a free part of the network",
+        ),
+        (
+            replace(NETWORK, subnets={IPv4Network("10.0.8.0/22"): "eu-central"}),
+            "oxide:serviceCidr: 10.0.8.0/21 overlaps subnet 10.0.8.0/22 of network 7; choose a free part of the network",
+        ),
+        (
+            ROUTED,
+            "oxide:podCidr: 10.0.16.0/20 holds the route of network 7 to 10.0.16.128/25 through 10.0.1.2; "
+            "choose a free part of the network",
+        ),
+    ],
+)
+def test_native_routing_shares_no_range_with_the_rest_of_the_network(
+    network: ExistingNetwork, said: str
+) -> None:
+    assert _problems(NATIVE, _in(network)) == (said,)
+
+
+@pytest.mark.parametrize("servers", [FOUNDED, frozenset[str]()])
+def test_routes_to_the_pods_of_a_cluster_are_its_own_even_when_its_servers_are_lost(
+    servers: frozenset[str],
+) -> None:
+    network = replace(ROUTED, subnets=OWN, begun=True)
+    assert _config(NATIVE, _in(network, servers)).network_id == 7
+
+
+def test_without_native_routing_nobody_cares_for_routes() -> None:
+    routes = {IPv4Network("10.96.3.0/24"): IPv4Address("10.0.200.2")}
+    assert _config(IN_NETWORK, _in(replace(NETWORK, routes=routes))).network_id == 7
+
+
+IMAGE = ExistingImage(status="available", architecture="x86")
+
+
+@pytest.mark.parametrize(
+    ("image", "said"),
+    [
+        (None, "7 is no image of this Hetzner project; give the id that `hcloud image list"),
+        (replace(IMAGE, status="creating"), "7 is creating, and servers boot from nothing but"),
+        (replace(IMAGE, architecture="arm"), "7 is an image for arm, and new servers need x86;"),
+    ],
+)
+def test_an_image_that_boots_no_new_server_is_refused(
+    image: ExistingImage | None, said: str
+) -> None:
+    (problem,) = _problems({"imageId": "7"}, replace(OFFERS, image=image))
+    assert f"oxide:imageId: {said}" in problem
+
+
+def test_servers_that_exist_outlive_their_image() -> None:
+    assert _config({"imageId": "7"}, replace(OFFERS, image=IMAGE)).image_id == 7
+    names = {*(f"oxide-cp-{n}" for n in (1, 2, 3)), "oxide-worker-1", "oxide-worker-2"}
+    assert _config({"imageId": "7"}, replace(OFFERS, servers=frozenset(names))).image_id == 7
+
+
+class _Project:
+    """A Hetzner project with one network, as hcloud's client shows it; `asked` counts lists."""
+
+    def __init__(self, own: bool, groups: bool = False) -> None:
+        self.asked: list[str] = []
+        link, other = (
+            SimpleNamespace(network=SimpleNamespace(id=id_), ip="10.0.1.7") for id_ in (7, 8)
+        )
+        mine = self._attached("oxide-cp-1", link, cluster="oxide")
+        web, away = self._attached("web", link), self._attached("away", other)
+        service = self._attached("a1b2", link, **{"hcloud-ccm/service-uid": "1"})
+        self._servers = [*([mine] if own else []), web, away]
+        self._balancers = [self._attached("oxide-api", link, cluster="oxide"), service]
+        self.servers = SimpleNamespace(get_all=self._get_servers)
+        self.load_balancers = SimpleNamespace(get_all=self._get_balancers)
+        self.networks = SimpleNamespace(get_by_id=self._network)
+        self.images = SimpleNamespace(get_by_id=self._image)
+        self._groups = [SimpleNamespace(name="oxide-cp")] if groups else []
+        self.placement_groups = SimpleNamespace(get_all=self._get_groups)
+        nothing = SimpleNamespace(get_all=list)
+        self.locations = self.server_types = self.load_balancer_types = nothing
+
+    @staticmethod
+    def _attached(name: str, link: SimpleNamespace, **labels: str) -> SimpleNamespace:
+        return SimpleNamespace(name=name, labels=labels, private_net=[link], public_net=None)
+
+    def _get_servers(self, label_selector: str = "") -> list[SimpleNamespace]:
+        self.asked.append(f"servers {label_selector}".strip())
+        return [one for one in self._servers if one.labels or not label_selector]
+
+    def _get_groups(self, label_selector: str) -> list[SimpleNamespace]:
+        self.asked.append(f"placement groups {label_selector}")
+        return self._groups
+
+    def _get_balancers(self) -> list[SimpleNamespace]:
+        self.asked.append("load balancers")
+        return self._balancers
+
+    @staticmethod
+    def _image(image_id: int) -> SimpleNamespace:
+        if image_id != 9:
+            raise APIException("not_found", "image not found", None)
+        return SimpleNamespace(status="creating", architecture="arm")
+
+    def _network(self, network_id: int) -> SimpleNamespace:
+        return SimpleNamespace(
+            id=network_id,
+            ip_range="10.0.0.0/16",
+            subnets=[SimpleNamespace(ip_range="10.0.1.0/24", network_zone="eu-central")],
+            routes=[SimpleNamespace(destination="0.0.0.0/0", gateway="10.0.200.2")],
+            servers=[1, 2],
+        )
+
+
+@pytest.mark.parametrize(
+    ("image_id", "image"),
+    [
+        (None, None),
+        (8, None),
+        (9, ExistingImage(status="creating", architecture="arm")),
+    ],
+)
+def test_the_image_is_looked_up_where_the_stack_names_one(
+    monkeypatch: pytest.MonkeyPatch, image_id: int | None, image: ExistingImage | None
+) -> None:
+    monkeypatch.setattr(catalogue, "Client", lambda **_: _Project(own=False))
+
+    found = Hetzner(token="planted").look(Wanted(cluster_name="oxide", image_id=image_id))
+
+    assert found is not None
+    assert found.image == image
+
+
+@pytest.mark.parametrize(
+    ("own", "groups", "asked", "strangers"),
+    [
+        (
+            False,
+            False,
+            [
+                "servers cluster=oxide",
+                "placement groups cluster=oxide",
+                "servers",
+                "load balancers",
+            ],
+            {IPv4Address("10.0.1.7"): "web"},
+        ),
+        (False, True, ["servers cluster=oxide", "placement groups cluster=oxide"], {}),
+        (True, True, ["servers cluster=oxide"], {}),
+    ],
+)
+def test_others_in_the_network_are_looked_up_until_a_run_has_begun(
+    monkeypatch: pytest.MonkeyPatch,
+    own: bool,
+    groups: bool,
+    asked: list[str],
+    strangers: dict[IPv4Address, str],
+) -> None:
+    project = _Project(own, groups)
+    monkeypatch.setattr(catalogue, "Client", lambda **_: project)
+
+    found = Hetzner(token="planted").look(Wanted(cluster_name="oxide", network_id=7))
+
+    assert found is not None
+    assert found.network == ExistingNetwork(
+        range=IPv4Network("10.0.0.0/16"),
+        subnets={IPv4Network("10.0.1.0/24"): "eu-central"},
+        has_default_route=True,
+        routes={IPv4Network("0.0.0.0/0"): IPv4Address("10.0.200.2")},
+        strangers=strangers,
+        begun=own or groups,
+    )
+    assert project.asked == asked
 
 
 BARE = replace(

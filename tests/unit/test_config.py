@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oxide_components.config import ClusterConfig, MetadataAccess, Taint
+from oxide_components.config_addons import POD_ROUTES
 from oxide_components.config_schema import SETTINGS
 from oxide_components.errors import ConfigError
 
@@ -140,6 +141,13 @@ def test_upgrades_go_everywhere_and_leave_a_snapshot_unless_the_stack_says_other
     assert (config.etcd_snapshot_directory, config.restore_from) == ("", str(snapshot))
 
 
+def test_a_tilde_is_the_operators_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert parse(etcdSnapshotDirectory="~/snaps").etcd_snapshot_directory == f"{tmp_path}/snaps"
+    with pytest.raises(ConfigError, match=f"restoreFrom: {tmp_path}/etcd.db cannot be read"):
+        parse(restoreFrom="~/etcd.db")
+
+
 @pytest.mark.parametrize(
     ("endpoint", "region"),
     [
@@ -241,6 +249,29 @@ def test_workers_alone_can_be_private_in_an_existing_network_that_has_a_route() 
     assert parse(workers="0", workerAccess="private").workers == 0
 
 
+@pytest.mark.parametrize(
+    ("workers", "ports"),
+    [
+        (2, [80, 443]),
+        (2, []),
+        # They are the control planes' then.
+        (0, [8080]),
+    ],
+)
+def test_private_workers_are_no_reason_against_ports_that_are_not_theirs(
+    workers: int, ports: list[int]
+) -> None:
+    rule = {"protocol": "tcp", "port": "22", "sourceCidrs": ["203.0.113.7/32"]}
+    config = parse(
+        workerAccess="private",
+        natGateway="10.0.2.2",
+        workers=workers,
+        workerIngressPorts=ports,
+        extraFirewallRules=[rule, {**rule, "port": "23", "role": "controlPlane"}],
+    )
+    assert config.worker_ingress_ports == tuple(ports)
+
+
 def test_firewall_rules_of_the_user_have_defaults_and_one_form() -> None:
     config = parse(
         extraFirewallRules=[
@@ -296,6 +327,22 @@ def test_an_unknown_location_is_accepted_with_its_zone() -> None:
     assert (config.location, config.network_zone) == ("muc1", "eu-central")
 
 
+def test_values_that_say_what_the_settings_say_are_no_contradiction() -> None:
+    config = parse(
+        hubble="ui",
+        egressGateway=True,
+        ciliumValues={
+            "hubble": {"enabled": True, "relay": {"enabled": "true"}, "ui": {"enabled": True}},
+            "egressGateway": {"enabled": True},
+            "bandwidthManager": {"enabled": False, "bbr": False},
+            "ipv4": {"enabled": True},
+            "rollOutCiliumPods": True,
+        },
+        addons={"cloudController": {"values": {"env": {POD_ROUTES: {"value": "false"}}}}},
+    )
+    assert config.cilium_modes.hubble == "ui"
+
+
 def test_native_routing_takes_a_pod_range_inside_the_network() -> None:
     config = parse(
         routingMode="native", networkCidr="10.0.0.0/16", addons={"cloudController": True}
@@ -340,6 +387,60 @@ def test_what_works_but_deserves_attention_is_a_warning(
     assert warning.startswith(f"oxide:{setting}")
     assert reason in warning
     assert "; " in warning
+
+
+TOLERANT: Any = {"tolerations": [{"operator": "Exists"}]}
+
+
+@pytest.mark.parametrize(
+    ("workers", "effect", "values", "warned"),
+    [
+        (0, "NoSchedule", {}, True),
+        (0, "NoExecute", {}, True),
+        (0, "PreferNoSchedule", {"hubble": "ui", "addons": {"metricsServer": True}}, False),
+        (1, "NoSchedule", {"hubble": "ui", "addons": {"metricsServer": True}}, False),
+        (
+            0,
+            "NoSchedule",
+            {
+                "hubble": "ui",
+                "ciliumValues": {"hubble": {"relay": TOLERANT, "ui": TOLERANT}},
+                "addons": {"metricsServer": {"values": TOLERANT}},
+            },
+            True,
+        ),
+        (
+            0,
+            "NoSchedule",
+            {
+                "hubble": "relay",
+                "controlPlaneConfigPatches": [
+                    {"cluster": {"allowSchedulingOnControlPlanes": True}}
+                ],
+            },
+            False,
+        ),
+    ],
+)
+def test_tainted_workers_alone_leave_ordinary_pods_without_a_node(
+    workers: int, effect: str, values: dict[str, Any], warned: bool
+) -> None:
+    taints = [{"key": "gpu", "effect": effect}]
+    pools = [pool(name="gpu", taints=taints), pool(name="none", count=0)]
+
+    config = parse(workers=workers, workerPools=pools, **values)
+
+    assert [line.split(", and")[0] for line in config.warnings] == (
+        ["oxide:workerPools: gpu have taints that keep pods without tolerations off every worker"]
+        if warned
+        else []
+    )
+
+
+def test_a_taint_that_only_prefers_others_keeps_no_pod_away() -> None:
+    taints = [{"key": "spot", "effect": "PreferNoSchedule"}]
+    config = parse(workers=1, workerPools=[pool(name="spot", count=2, taints=taints)])
+    assert config.untainted_workers == 3
 
 
 def test_capacity_is_no_news_below_half() -> None:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from oxide_components.config import ClusterConfig
+from oxide_components.config_addons import POD_ROUTES
 from oxide_components.errors import ConfigError
 
 from .stack_values import pool, raw
@@ -26,6 +27,12 @@ def pools(**keys: Any) -> dict[str, Any]:
     return {"workerPools": [pool(**keys)]}
 
 
+def tainted(*effects: str, **settings: Any) -> dict[str, Any]:
+    """No worker but those of one pool, with taints of these effects."""
+    taints = [{"key": f"t{n}", "effect": effect} for n, effect in enumerate(effects)]
+    return {"workers": 0, **pools(taints=taints), **settings}
+
+
 def rules(*entries: dict[str, Any], **settings: Any) -> dict[str, Any]:
     """Firewall rules, each TCP 22 from one range but for what it says; None removes a key."""
     usual = {"protocol": "tcp", "port": "22", "sourceCidrs": ["203.0.113.7/32"]}
@@ -38,6 +45,13 @@ def bucket(**keys: Any) -> dict[str, Any]:
     """A bucket for snapshots, changed by `keys`; None removes a key."""
     entry = {"endpoint": "https://fsn1.your-objectstorage.com", "bucket": "etcd", **keys}
     return {"etcdSnapshotBucket": {k: value for k, value in entry.items() if value is not None}}
+
+
+def cilium(path: str, value: Any) -> dict[str, Any]:
+    """One Helm value of the user."""
+    for part in reversed(path.split(".")):
+        value = {part: value}
+    return {"ciliumValues": value}
 
 
 EVERYBODY = ["0.0.0.0/0", "::/0"]
@@ -78,6 +92,22 @@ BAD = [
     Bad({"controlPlanes": 11}, "controlPlanes", "11", "more than 9", "1 to 9"),
     Bad({"controlPlanes": "three"}, "controlPlanes", "three", "whole number", "1 to 9"),
     Bad({"controlPlanes": "3.0"}, "controlPlanes", "3.0", "whole number", "1 to 9"),
+    Bad({"workers": "9" * 5000}, "workers", "999...", "more digits", "0 to 100"),
+    Bad(
+        {"workerPools": "[" * 100_000},
+        "workerPools",
+        "[[[",
+        "nested more than 100 levels deep",
+        "write less",
+    ),
+    Bad(
+        {"ciliumValues": '{"a":' * 150 + "1" + "}" * 150},
+        "ciliumValues",
+        '{\\"a\\":',
+        "nested more than 100 levels deep",
+        "write less",
+    ),
+    Bad({"location": " "}, "location", '""', "is empty", "nbg1"),
     Bad({"workers": -1}, "workers", "-1", "less than 0", "0 to 100"),
     Bad({"workers": "true"}, "workers", "true", "whole number", "0 to 100"),
     Bad({"workers": 98, "podCidr": "10.64.0.0/16"}, "workers", "101 servers", "100", "fewer"),
@@ -202,6 +232,37 @@ BAD = [
         "a",
         "same key and effect",
         "remove one",
+    ),
+    *(
+        Bad(
+            tainted("PreferNoSchedule", effect, hubble=hubble),
+            "hubble",
+            hubble,
+            "pods that no node takes: all workers have taints",
+            f"set workers to 1 or more, or leave a pool without NoSchedule and NoExecute, or set it to metrics, or give {keys}",
+        )
+        for effect, hubble, keys in (
+            ("NoSchedule", "relay", "hubble.relay.tolerations in"),
+            ("NoExecute", "ui", "hubble.relay.tolerations and hubble.ui.tolerations in"),
+        )
+    ),
+    Bad(
+        tainted(
+            "NoSchedule",
+            hubble="ui",
+            ciliumValues={"hubble": {"relay": {"tolerations": [{"operator": "Exists"}]}}},
+        ),
+        "hubble",
+        "ui",
+        "no node takes",
+        "give hubble.ui.tolerations in ciliumValues",
+    ),
+    Bad(
+        tainted("NoSchedule", addons={"metricsServer": {"values": {"replicas": 1}}}),
+        "addons.metricsServer",
+        "true",
+        "no node takes",
+        "or remove it, or give tolerations in addons.metricsServer.values",
     ),
     Bad(pools(annotations={"a": 1}), "workerPools[0].annotations[a]", "1", "not text", "quotes"),
     Bad(pools(annotations={"a/": "b"}), "annotations[a/]", "a/", "Kubernetes name", "rename"),
@@ -346,6 +407,13 @@ BAD = [
         "is no directory",
         "to be made",
     ),
+    Bad(
+        {"etcdSnapshotDirectory": "~nobody-here/etcd"},
+        "etcdSnapshotDirectory",
+        "~nobody-here/etcd",
+        "a home that does not exist",
+        "whole path",
+    ),
     Bad({"etcdSnapshotBucket": "b"}, "etcdSnapshotBucket", "b", "is not a mapping", "--path"),
     Bad(bucket(bukket="b"), "etcdSnapshotBucket.bukket", "", "does not exist", "bucket?"),
     Bad(bucket(endpoint=None), "etcdSnapshotBucket.endpoint", "", "is missing", "https://fsn1"),
@@ -439,6 +507,12 @@ BAD = [
     ),
     # versions
     Bad({"talosVersion": "1.13.9"}, "talosVersion", "1.13.9", "leading v", "write v1.13.9"),
+    *(
+        Bad({"talosVersion": text}, "talosVersion", text[-5:], "not a full version", "v1.13.9")
+        for text in ("v1.13.09", "v1.13.9-rc.01", "v1.13.٩", f"v1.13.{'9' * 5000}")
+    ),
+    Bad({"kubernetesVersion": "01.35.04"}, "kubernetesVersion", "01.35.04", "full", "1.35.4"),
+    Bad({"configContract": "v1.013"}, "configContract", "v1.013", "not a config contract", "v1.13"),
     Bad({"talosVersion": "v1.13"}, "talosVersion", "v1.13", "full version", "v1.13.9"),
     Bad({"talosVersion": "v1.11.5"}, "talosVersion", "v1.11.5", "older than Talos 1.12", "v1.13.9"),
     Bad(
@@ -515,6 +589,10 @@ BAD = [
     Bad({"addons": {"csi": {"versoin": "1"}}}, "addons.csi.versoin", "1", "exist", "version?"),
     Bad({"addons": {"csi": {"version": "v2"}}}, "addons.csi.version", "v2", "full version", "2."),
     Bad({"addons": {"csi": {"version": 2}}}, "addons.csi.version", "2", "not text", "quotes"),
+    Bad(
+        {"addons": {"csi": {"chart": " "}}}, "addons.csi.chart", '" "', "is empty", "remove the key"
+    ),
+    Bad({"ciliumChart": " "}, "ciliumChart", '""', "is empty", "to use cilium"),
     Bad({"addons": {"csi": {"values": "x"}}}, "addons.csi.values", "x", "not a mapping", "values"),
     Bad(
         {"addons": {"metricsServer": {"chart": "https://x/y.tgz"}}},
@@ -623,6 +701,71 @@ BAD = [
         "contradicts encryption",
         "set encryption",
     ),
+    *(
+        Bad(cilium(path, None), f"ciliumValues.{path}", "null", f"Oxide decides {owned}", way_out)
+        for path, owned, way_out in (
+            ("k8sServiceHost", "k8sServiceHost", "remove it"),
+            ("k8sServicePort", "k8sServicePort", "remove it"),
+            ("kubeProxyReplacement", "kubeProxyReplacement", "remove it"),
+            ("ipam", "ipam.mode", "podCidr"),
+            ("ipam.mode", "ipam.mode", "podCidr"),
+            ("cgroup", "cgroup.autoMount.enabled", "remove it"),
+            ("cgroup.autoMount", "cgroup.autoMount.enabled", "remove it"),
+            ("securityContext", "securityContext.capabilities.ciliumAgent", "SYS_MODULE out"),
+            ("routingMode", "routingMode", "set routingMode"),
+            ("encryption", "encryption.enabled", "set encryption"),
+            ("gatewayAPI.enabled", "gatewayAPI.enabled", "set gatewayApi"),
+        )
+    ),
+    *(
+        Bad(
+            {**settings, **cilium(path, value)},
+            f"ciliumValues.{path}",
+            str(value).lower(),
+            f"contradicts {setting}",
+            f"set {setting}",
+        )
+        for path, value, setting, settings in (
+            ("hubble.enabled", False, "hubble", {}),
+            ("hubble.enabled", True, "hubble", {"hubble": "off"}),
+            ("hubble.relay.enabled", True, "hubble", {}),
+            ("hubble.relay.enabled", "false", "hubble", {"hubble": "ui"}),
+            ("hubble.ui.enabled", True, "hubble", {"hubble": "relay"}),
+            ("egressGateway.enabled", True, "egressGateway", {}),
+            ("egressGateway.enabled", False, "egressGateway", {"egressGateway": True}),
+            ("bandwidthManager.enabled", True, "bandwidthManager", {}),
+        )
+    ),
+    Bad(cilium("hubble", None), "ciliumValues.hubble", "null", "hubble.enabled", "set hubble"),
+    Bad(cilium("ipv4.enabled", False), "ciliumValues.ipv4.enabled", "false", "IPv4", "remove it"),
+    Bad(
+        cilium("rollOutCiliumPods", False),
+        "ciliumValues.rollOutCiliumPods",
+        "false",
+        "running agents",
+        "remove it",
+    ),
+    *(
+        Bad(
+            {
+                "networkCidr": "10.0.0.0/16",
+                "routingMode": mode,
+                "podCidr": "10.0.16.0/20" if mode == "native" else "10.96.0.0/20",
+                "serviceCidr": "10.97.0.0/20",
+                "addons": {"cloudController": {"values": {"env": env}}},
+            },
+            f"addons.cloudController.values.env.{place}",
+            value,
+            f"contradicts routingMode {mode}",
+            "routingMode decides",
+        )
+        for mode, env, place, value in (
+            ("native", {POD_ROUTES: {"value": "false"}}, f"{POD_ROUTES}.value", "false"),
+            ("native", {POD_ROUTES: None}, POD_ROUTES, "null"),
+            ("tunnel", {POD_ROUTES: {"value": "true"}}, f"{POD_ROUTES}.value", "true"),
+        )
+    ),
+    Bad(cilium("ipam", "x"), "ciliumValues.ipam", "x", "not a mapping", "remove it"),
     Bad({"ciliumTimeout": 0}, "ciliumTimeout", "0", "less than 1", "use 1 to"),
     Bad({"routingMode": "bgp"}, "routingMode", "bgp", "choices", "tunnel or native"),
     Bad({"encryption": "tls"}, "encryption", "tls", "choices", "none or wireguard or ipsec"),
@@ -730,10 +873,35 @@ BAD = [
         "host bits",
         "2001:db8::/64",
     ),
+    *(
+        Bad({"adminCidrs": [text]}, "adminCidrs[0]", text, "names an interface", "2001:db8::/64")
+        for text in ("fe80::1%eth0", "fe80::%eth0/64")
+    ),
     Bad({"adminCidrs": ["home"]}, "adminCidrs[0]", "home", "not an IP range", "203.0.113.7/32"),
     Bad({"adminCidrs": [7]}, "adminCidrs[0]", "7", "not text", "203.0.113.7/32"),
     Bad({"adminCidrs": ["0.0.0.0/0"]}, "adminCidrs", "0.0.0.0/0", "everybody", "allowPublicApi"),
     Bad({"adminCidrs": ["::/0"]}, "adminCidrs", "::/0", "everybody", "allowPublicApi"),
+    Bad(
+        {"adminCidrs": ["2001:db8::/64", "2001:db8:1::7"]},
+        "adminCidrs",
+        "2001:db8::/64, 2001:db8:1::7/128",
+        "admits nobody, not even this program, because nodes are reached over IPv4",
+        "add your public IPv4 address",
+    ),
+    Bad(
+        {"adminCidrs": ["::/0"], "allowPublicApi": True},
+        "adminCidrs",
+        "::/0",
+        "over IPv4",
+        "add your public IPv4 address",
+    ),
+    Bad(
+        {"access": "private", "natGateway": "10.0.2.2", "adminCidrs": ["2001:db8::/64"]},
+        "adminCidrs",
+        "a value",
+        "about public addresses, and no node has one",
+        "set access to public",
+    ),
     Bad(
         {"adminCidrs": ["0.0.0.0/1", "128.0.0.0/1"]},
         "adminCidrs",
@@ -831,10 +999,57 @@ BAD = [
         "about public addresses",
         "remove it",
     ),
+    Bad(
+        {"workerAccess": "private", "natGateway": "10.0.2.2", "workerIngressPorts": [443, 8080]},
+        "workerIngressPorts",
+        "443, 8080",
+        "about public addresses, and no worker has one",
+        "set workerAccess to public",
+    ),
+    Bad(
+        rules({"role": "all"}, {"role": "worker", "port": 23}, workerAccess="private", workers=0),
+        "extraFirewallRules[1]",
+        "role worker",
+        "although workerAccess is private",
+        "remove it",
+    ),
     Bad({"natGateway": "nat"}, "natGateway", "nat", "not an IPv4 address", "10.0.2.2"),
     Bad({"natGateway": "10.9.0.1"}, "natGateway", "10.9.0.1", "not in networkCidr", "address that"),
     Bad({"natGateway": "10.0.0.1"}, "natGateway", "10.0.0.1", "gateway of the network", "own"),
     Bad({"natGateway": "10.0.0.13"}, "natGateway", "10.0.0.13", "of a control plane", "own"),
+    *(
+        Bad({"natGateway": address}, "natGateway", address, reason, "an address of its own")
+        for address, reason in (
+            ("10.0.0.0", "is the first address of"),
+            ("10.0.0.255", "is the last address of controlSubnetCidr"),
+            ("10.0.7.255", "is the last address of networkCidr"),
+        )
+    ),
+    Bad(
+        {"natGateway": "10.0.1.5"},
+        "natGateway",
+        "10.0.1.5",
+        "workerSubnetCidr 10.0.1.0/24, where Hetzner may give it to a worker",
+        "a subnet of its own",
+    ),
+    *(
+        Bad(
+            {
+                "natGateway": address,
+                "routingMode": "native",
+                "networkCidr": "10.0.0.0/16",
+                "addons": {"cloudController": True},
+            },
+            "natGateway",
+            address,
+            f"is in {key}",
+            "a subnet of its own",
+        )
+        for address, key in (
+            ("10.0.20.2", "podCidr 10.0.16.0/20, whose addresses are for pods alone"),
+            ("10.0.10.2", "serviceCidr 10.0.8.0/21, whose addresses are for services alone"),
+        )
+    ),
     Bad({"natGateway": "10.0.0.254"}, "natGateway", "10.0.0.254", "load balancer", "own"),
     Bad(
         {"existingNatRoute": True},

@@ -3,13 +3,14 @@
 import json
 from typing import Any
 
+import pytest
 import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from oxide_components.config import ClusterConfig
 from oxide_components.config_patches import OWNED_PATHS, SECRET_PATHS
-from oxide_components.config_schema import POOL_KEYS, SETTINGS_BY_KEY, TAINT_KEYS
+from oxide_components.config_schema import POOL_KEYS, SETTINGS, SETTINGS_BY_KEY, TAINT_KEYS
 from oxide_components.errors import ConfigError
 from oxide_components.naming import server_name
 
@@ -88,6 +89,22 @@ def test_any_stack_ends_in_a_configuration_or_one_clean_error(stack: dict[str, A
         assert error.problems
         assert len(str(error).splitlines()) == 1 + len(error.problems)
         assert all("; " in problem for problem in error.problems)
+
+
+@pytest.mark.parametrize("key", [s.key for s in SETTINGS if s.kind in ("array", "object")])
+@pytest.mark.parametrize("depth", [95, 5_000])
+def test_deep_structures_end_the_same_way(key: str, depth: int) -> None:
+    for text in (
+        "[" * depth + "]" * depth,
+        '{"machine":' * depth + "1" + "}" * depth,
+        '[{"name": "a", "count": 1, "configPatches": ['
+        + '{"a":' * depth
+        + "1"
+        + "}" * depth
+        + "]}]",
+    ):
+        error = error_of({key: text})
+        assert error is None or all("; " in problem for problem in error.problems)
 
 
 pool_names = st.sampled_from(["a", "a-g2", "a-g2-g3", "a-1", "worker-g2", "cp-g2"])

@@ -19,6 +19,7 @@ from oxide_components.config_schema import (
     SETTINGS_BY_KEY,
     TAINT_KEYS,
 )
+from oxide_components.errors import ConfigError
 from oxide_components.versions import CILIUM_KUBERNETES, MINIMUM_TALOS, TALOS_KUBERNETES
 
 from .stack_values import raw
@@ -85,6 +86,27 @@ def test_declared_types_and_defaults_are_those_of_the_program(key: str) -> None:
 def test_settings_that_may_be_secret_say_so() -> None:
     said = {key for key, _, _, text in ROWS if "stored as a secret" in text}
     assert said == {setting.key for setting in SETTINGS if setting.may_be_secret}
+
+
+def test_the_section_about_secrets_names_all_that_may_be_secret() -> None:
+    said = set(re.findall(r"`(\w+)`", TEXT.partition("\n## Secrets\n")[2]))
+    assert said == {setting.key for setting in SETTINGS if setting.may_be_secret}
+
+
+def test_every_table_begins_with_its_head() -> None:
+    """A blank line before a row ends the table, and what follows is shown as text."""
+    assert re.findall(r"\n\n(\|.*\|)\n(?!\|---)", TEXT) == []
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.key)
+def test_an_empty_text_is_refused_exactly_where_a_default_is_documented(setting: Any) -> None:
+    text = setting.kind in ("string", "integer", "boolean")
+    refused = text and setting.default is not None and setting.key != "etcdSnapshotDirectory"
+    if refused:
+        with pytest.raises(ConfigError):
+            ClusterConfig.parse({setting.key: ""})
+    else:
+        ClusterConfig.parse({setting.key: ""})
 
 
 def test_the_documented_version_tables_are_those_of_the_program() -> None:
