@@ -80,24 +80,46 @@ def test_a_cluster_shrinks_and_its_application_keeps_its_budget(sized: Stack) ->
     assert seen.shortages == []
 
 
-def test_a_broken_control_plane_is_replaced_and_joins_the_same_cluster(sized: Stack) -> None:
-    broken = sized.cloud.servers.get_by_name("size-cp-2")
+def test_a_control_plane_that_etcd_cannot_spare_is_not_replaced(sized: Stack) -> None:
+    down = sized.cloud.servers.get_by_name("size-cp-3")
+    assert down is not None
+    down.power_off().wait_until_finished()
+    before = _ids(sized)
+    replace = ["--replace", _server_urn(sized, "size-cp-2")]
+    preview = sized.run("preview", *replace)
+    run = sized.run("up", "--yes", "--skip-preview", *replace)
+    down.power_on().wait_until_finished()
+
+    for refused in (preview, run):
+        assert refused.code != 0
+        assert "size-cp-2 cannot be replaced, etcd would lose its quorum" in refused.text
+        assert "size-cp-3: " in refused.text
+        assert TRACEBACK not in refused.text
+    assert _ids(sized) == before
+    sized.up()
+    assert sized.agreed() == _nodes(3, 1)
+
+
+@pytest.mark.parametrize("name", ["size-cp-1", "size-cp-2"])
+def test_a_broken_control_plane_is_replaced_and_joins_the_same_cluster(
+    sized: Stack, name: str
+) -> None:
+    sized.set("deletionProtection", "true")
+    sized.up()
+    broken = sized.cloud.servers.get_by_name(name)
     assert broken is not None
-    untouched = _ids(sized, without="size-cp-2")
+    untouched = _ids(sized, without=name)
     broken.power_off().wait_until_finished()
-    (urn,) = (
-        resource["urn"]
-        for resource in sized.resources()
-        if resource["type"] == SERVER and resource["outputs"]["name"] == "size-cp-2"
-    )
     with watched(sized, BUDGET) as seen:
-        run = sized.ok("up", "--yes", "--skip-preview", "--replace", urn)
+        run = sized.ok("up", "--yes", "--skip-preview", "--replace", _server_urn(sized, name))
 
     assert TRACEBACK not in run.text
-    assert seen.shortages == [], "the API or the application was gone"
+    assert seen.shortages == []
     assert sized.agreed() == _nodes(3, 1)
-    assert sized.cloud.servers.get_by_name("size-cp-2").id != broken.id
-    assert _ids(sized, without="size-cp-2") == untouched
+    assert sized.cloud.servers.get_by_name(name).id != broken.id
+    assert _ids(sized, without=name) == untouched
+    sized.set("deletionProtection", "false")
+    sized.up()
 
 
 def test_no_run_replaces_all_control_planes(sized: Stack) -> None:
@@ -133,6 +155,15 @@ def test_one_control_plane_and_one_worker_are_left_of_it_and_nothing_to_do(sized
 
     assert seen.shortages == []
     assert sized.up().changes == {}
+
+
+def _server_urn(stack: Stack, name: str) -> str:
+    (urn,) = (
+        resource["urn"]
+        for resource in stack.resources()
+        if resource["type"] == SERVER and resource["outputs"]["name"] == name
+    )
+    return str(urn)
 
 
 def _ids(stack: Stack, *, without: str = "") -> dict[str, int]:
