@@ -27,7 +27,7 @@ from .dynamic_provider import (
     wait_until,
 )
 from .errors import OxideError
-from .hetzner_api import power
+from .hetzner_api import power, server_id
 from .talosctl import Talosctl, TalosError
 from .urn import child_urn
 
@@ -187,7 +187,13 @@ def _replacement_refusal(news: Mapping[str, Any]) -> str | None:
         for key, value in news.items()
         if key.startswith(_SERVER_OF)
     }
-    replaced = {name for name, id_ in servers.items() if isinstance(id_, Unknown) or id_ == UNKNOWN}
+    cluster = str(news.get("cluster_name"))
+    replaced = {
+        name
+        for name, id_ in servers.items()
+        # The engine asks also for one that it has deleted in a run that was cut off, and only makes again.
+        if (isinstance(id_, Unknown) or id_ == UNKNOWN) and _exists(cluster, name)
+    }
     if not replaced:
         return None
     if replaced == servers.keys():
@@ -195,7 +201,7 @@ def _replacement_refusal(news: Mapping[str, Any]) -> str | None:
             f"{', '.join(sorted(replaced))} is the only control plane, and etcd's data would go with its server, which was not "
             "touched. Take a snapshot, then go the way of docs/operations.md, 'All control planes are lost'."
         )
-    begun = _begun.setdefault(str(news.get("cluster_name")), set())
+    begun = _begun.setdefault(cluster, set())
     if begun - replaced:
         return (
             f"{', '.join(sorted(begun | replaced))} would be replaced in one run, and etcd would lose its quorum. The server of "
@@ -204,6 +210,13 @@ def _replacement_refusal(news: Mapping[str, Any]) -> str | None:
         )
     begun |= replaced
     return _quorum_refusal(news, replaced, servers.keys() - replaced)
+
+
+def _exists(cluster: str, name: str) -> bool:
+    try:
+        return server_id(cluster, name) is not None
+    except OxideError:
+        return True
 
 
 def _quorum_refusal(
@@ -218,6 +231,11 @@ def _quorum_refusal(
         and all(isinstance(value, str) and value != UNKNOWN for value in way.values())
     ]
     names = ", ".join(sorted(replaced))
+    if not any(key.startswith(_WAY_TO) for key in news):
+        return (
+            f"{names} is not replaced before an earlier release's record of the control planes is renewed: run `pulumi up` once "
+            "without --replace. Its server was not touched."
+        )
     found: list[str] = []
     with Talosctl(str(news["talosconfig"])) as talosctl:
 
@@ -239,14 +257,14 @@ def _quorum_refusal(
 def _missing_quorum(talosctl: Talosctl, nodes: Sequence[Mapping[str, str]]) -> list[str]:
     """Why these control planes are no majority of etcd; empty where they are."""
     unwell, voters = [], []
-    for node in nodes:
-        reasons = etcd.unhealthy_reasons(talosctl, [node])
-        unwell += reasons
-        if not reasons:
-            voters.append(node)
     try:
-        members = etcd.members_of_any(talosctl, voters)
-    except TalosError as error:
+        for node in nodes:
+            reasons = etcd.unhealthy_reasons(talosctl, [node])
+            unwell += reasons
+            if not reasons:
+                voters.append(node)
+        members = [m for m in etcd.members_of_any(talosctl, voters) if not m.learner]
+    except OxideError as error:
         return [*unwell, str(error)]
     voting = sum(etcd.member_of(members, node) is not None for node in voters)
     needed = len(members) // 2 + 1

@@ -19,9 +19,15 @@ def check_network(reader: Reader, fields: dict[str, Any], catalogue: Catalogue) 
         What may be right or wrong, and only the user can tell.
     """
     reader.add_all(_network_problems(fields, catalogue.network))
+    warnings = list(_doubtful_subnets(fields, catalogue))
     if reader.ok("podCidr", "serviceCidr"):
-        reader.add_all(_routed_problems(fields, catalogue.network))
-    return list(_doubtful_subnets(fields, catalogue))
+        routed = list(_routed_problems(fields, catalogue.network))
+        if catalogue.network and catalogue.network.begun:
+            # The ranges of a living cluster are fixed: refused, it could not be changed any more.
+            warnings += routed
+        else:
+            reader.add_all(routed)
+    return warnings
 
 
 def _network_problems(
@@ -130,5 +136,7 @@ def _routed_problems(
                 setting=setting,
                 value=str(cidr),
                 reason=reason,
-                way_out="choose a free part of the network",
+                way_out="let whoever made it move it"
+                if network.begun
+                else "choose a free part of the network",
             )

@@ -1,5 +1,6 @@
 """Cilium, the cluster's network, as a Helm release that belongs to Oxide from the first day on."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NotRequired, TypedDict
 
@@ -21,6 +22,7 @@ MAX_HISTORY = 10
 """Revisions that Helm keeps to go back to, failed ones among them: as many as Helm keeps by itself."""
 
 _RELEASE = "cilium"
+_OWN_BUILD = re.compile(r"^(\d+\.\d+\.\d+)[-+][0-9A-Za-z.+-]+$")
 _NAMESPACE = "kube-system"
 
 
@@ -37,7 +39,7 @@ class CiliumReleaseArgs(TypedDict):
     """Chart repository. Default: none, for a path or an oci:// address."""
     timeout: NotRequired[int]
     """Seconds that Helm may wait for Cilium's pods. Default: 900."""
-    kubeconfig: NotRequired[pulumi.Input[str]]
+    kubeconfig: NotRequired[pulumi.Input[str] | None]
     """Kubeconfig with which a killed operation of Helm is cleared away first. Default: none; Helm then refuses to go on."""
     metadata_access: NotRequired[Sequence[Mapping[str, Any]]]
     """Pods that may reach Hetzner's metadata service, each by namespace and labels. Default: none."""
@@ -108,7 +110,8 @@ class CiliumRelease(pulumi.ComponentResource):
 def _refuse_wrong(name: str, args: CiliumReleaseArgs) -> None:
     found = Arguments("CiliumRelease", name, args, CiliumReleaseArgs)
     if (version := found.known("version")) is not None:
-        problem = version_problem("version", version, DEFAULT_CILIUM_VERSION)
+        # Another chart than Cilium's own may have a version like 1.19.6-fork.1.
+        problem = version_problem("version", _OWN_BUILD.sub(r"\1", version), DEFAULT_CILIUM_VERSION)
         found.reader.add_all([problem] if problem else [])
     found.check_integer("timeout", least=1, most=86400)
     read_metadata_access(found.reader, found.known("metadata_access") or ())

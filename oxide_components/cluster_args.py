@@ -111,7 +111,7 @@ def check_patches(found: Arguments, *path: str) -> None:
 
 def check_exposure(found: Arguments) -> None:
     """Reports nodes without public addresses that nobody tells the way out, and reverse DNS names that are none."""
-    if found.known("public") is False and found.known("cluster", "network_gateway") in (None, ""):
+    if found.known("public") is False and not found.given("cluster", "network_gateway"):
         found.reader.add(
             "public",
             False,

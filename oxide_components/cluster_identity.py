@@ -91,7 +91,7 @@ class ClusterIdentityProvider(LifecycleProvider):
         if recorded:
             # An update for its own sake would only show noise in the preview.
             news["talos_version"] = olds["talos_version"]
-        known = _as_made(olds) if olds else {}
+        known = _as_made(olds, news) if olds else {}
         changed = [
             f"oxide:{setting}: {known[key]} cannot become {news[key]}"
             for key, setting in _FIXED.items()
@@ -149,11 +149,12 @@ class ClusterIdentity(Resource, module="oxide", name="ClusterIdentity"):
         super().__init__(ClusterIdentityProvider(), name, properties, opts)
 
 
-def _as_made(recorded: Mapping[str, Any]) -> dict[str, Any]:
+def _as_made(recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
     """What a cluster was made with, whatever its release has recorded of it."""
     made = {**_BEFORE_RECORDED, **recorded}
-    # Releases that knew the mode have recorded tunnel for native too; only native takes pods into the network.
-    if IPv4Network(made["pod_cidr"]).subnet_of(IPv4Network(made["network_cidr"])):
+    pods, network = IPv4Network(made["pod_cidr"]), IPv4Network(made["network_cidr"])
+    # Earlier ones have recorded tunnel for native, too, which alone takes pods into the network.
+    if pods.subnet_of(network) and wanted["routing_mode"] == "native":
         made["routing_mode"] = "native"
     return made
 

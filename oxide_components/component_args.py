@@ -28,7 +28,7 @@ _INPUT_NAMES: Final = {"Output": pulumi.Output, "T": Any, "T_co": Any}
 """What `pulumi.Input` names by text, so that it cannot be looked up from a module that uses it."""
 
 _KINDS: Final[dict[Any, tuple[str, str]]] = {
-    str: ("is not text", "give a text"),
+    str: ("is not text", "give a text, str(...) of a number"),
     bool: ("is neither True nor False", "give True or False"),
     int: ("is not a whole number", "give a whole number"),
     Sequence: ("is not a list", "give a list"),
@@ -71,6 +71,13 @@ class Arguments:
         if any(_inside(setting, wrong) or _inside(wrong, setting) for wrong in self._wrong):
             return None
         return _plain(value) if _is_known(value) else None
+
+    def given(self, *path: str) -> bool:
+        """Whether an argument has a value that is not empty, be it known or not."""
+        value: Any = self._args
+        for key in path:
+            value = value.get(key) if isinstance(value, Mapping) else None
+        return not _may_be_checked(value) or value not in (None, "")
 
     def refuse(self) -> None:
         """
@@ -137,7 +144,8 @@ class Arguments:
                 )
 
     def _add(self, path: str, value: object, reason: str, way_out: str) -> None:
-        secret = not _SECRETS.isdisjoint(re.split(r"[.\[\]]", path)) or not _is_known(value)
+        planted = value is not None and not _SECRETS.isdisjoint(re.split(r"[.\[\]]", path))
+        secret = planted or not _is_known(value)
         self.reader.add_shown(
             path or "args", SECRET_TEXT if secret else show(value), reason, way_out
         )
@@ -255,6 +263,9 @@ def _plain(value: Any) -> Any:
         return {key: _plain(entry) for key, entry in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
         return [_plain(entry) for entry in value]
+    if isinstance(value, str):
+        # A member of an enumeration of texts shows its own name otherwise.
+        return str.__str__(value)
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 

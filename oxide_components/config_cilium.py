@@ -103,10 +103,16 @@ def _check_pod_routes(reader: Reader, values: Mapping[str, Any], modes: CiliumMo
     place, value = found
     wanted = modes.routing_mode == "native"
     if as_text(value) != as_text(wanted):
+        need = "needs" if wanted else "has no use for"
+        why = (
+            "because null means the chart's own default"
+            if value is None
+            else f"which {need} a route per node"
+        )
         reader.add(
             f"addons.cloudController.values.{place}",
             value,
-            f"contradicts routingMode {modes.routing_mode}, which {'needs' if wanted else 'has no use for'} a route per node",
+            f"contradicts routingMode {modes.routing_mode}, {why}",
             "remove it; routingMode decides",
         )
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Address
 from typing import Any, Final
 
 from .addressing import AddressPlan
 from .config_reader import Reader
+from .errors import Problem
 from .firewall_rules import DEFAULT_WORKER_INGRESS_PORTS
 from .naming import CONTROL_PLANE_POOL, is_dns_name, server_name
 
@@ -192,27 +193,31 @@ def _nat_gateway(reader: Reader, fields: dict[str, Any], text: str) -> IPv4Addre
         reader.add(
             "natGateway", text, f"is {taken[address]}", "give the NAT gateway an address of its own"
         )
-    elif address in plan.worker_subnet:
-        reader.add(
-            "natGateway",
-            text,
-            f"is in workerSubnetCidr {plan.worker_subnet}, where Hetzner may give it to a worker",
-            "put the NAT gateway into a subnet of its own",
-        )
-    else:
-        # The network holds them only where it routes pods.
-        for key, cidr, owners in (
-            ("podCidr", plan.pods, "pods"),
-            ("serviceCidr", plan.services, "services"),
-        ):
-            if address in cidr:
-                reader.add(
-                    "natGateway",
-                    text,
-                    f"is in {key} {cidr}, whose addresses are for {owners} alone",
-                    "put the NAT gateway into a subnet of its own",
-                )
     return address
+
+
+def nat_gateway_warnings(fields: Mapping[str, Any]) -> list[Problem]:
+    """
+    An address of the NAT gateway that the cluster may give to somebody else one day.
+
+    No more than a warning: the ranges of a living cluster are fixed, and it needs its gateway while that one moves.
+    """
+    address = fields["nat_gateway"]
+    ranges = (
+        ("workerSubnetCidr", fields["worker_subnet_cidr"], "Hetzner may give it to a worker"),
+        ("podCidr", fields["pod_cidr"], "it may become a pod's"),
+        ("serviceCidr", fields["service_cidr"], "it may become a service's"),
+    )
+    return [
+        Problem(
+            setting="natGateway",
+            value=str(address),
+            reason=f"is in {key} {cidr}, where {danger}",
+            way_out="put the NAT gateway into a subnet of its own",
+        )
+        for key, cidr, danger in ranges
+        if address is not None and address in cidr
+    ]
 
 
 def check_rdns(reader: Reader, template: str | None, cluster_name: str) -> None:

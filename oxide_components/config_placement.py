@@ -12,7 +12,10 @@ from .errors import Problem
 
 _RELAYED: Final = ("relay", "ui")
 _SETTING: Final = "allowSchedulingOnControlPlanes"
-_WAY_OUT: Final = "set workers to 1 or more, or leave a pool without NoSchedule and NoExecute"
+_WAY_OUT: Final = (
+    "set workers to 1 or more, or leave a pool without NoSchedule and NoExecute, or patch "
+    "cluster.allowSchedulingOnControlPlanes"
+)
 
 
 def check_placement(reader: Reader, fields: dict[str, Any]) -> list[Problem]:

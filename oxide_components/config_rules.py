@@ -10,6 +10,7 @@ from .addressing import AddressPlan
 from .config_access import read_access
 from .config_addons import read_addons
 from .config_cilium import check_cloud_controller, check_node_addresses, read_cilium
+from .config_exposure import nat_gateway_warnings
 from .config_firewall import outbound_warnings
 from .config_limits import check_limits, server_type_warnings
 from .config_locations import location_warnings, read_locations
@@ -63,6 +64,7 @@ def read(reader: Reader, stack: str) -> tuple[dict[str, Any], list[Problem]]:
     read_upgrades(reader, fields)
     warnings += [
         *location_warnings(fields),
+        *nat_gateway_warnings(fields),
         *server_type_warnings(fields),
         *firewall_rules.admin_cidr_warnings(fields["admin_cidrs"] or ()),
         *outbound_warnings(fields["extra_firewall_rules"]),

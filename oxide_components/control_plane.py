@@ -50,7 +50,7 @@ class ControlPlaneArgs(TypedDict):
     """Firewalls that servers get when they are created."""
     client_configuration: pulumi.Input[ClientConfiguration]
     """Talos client credentials, as TalosSecrets returns them."""
-    locations: NotRequired[Sequence[pulumi.Input[str]]]
+    locations: NotRequired[Sequence[pulumi.Input[str]] | None]
     """Hetzner locations that control planes take in turn, all in the network's zone. Default: `location` for all."""
     public: NotRequired[bool]
     """Whether servers get public addresses; without, the operator reaches the private ones. Cannot change. Default: true."""

@@ -152,10 +152,12 @@ def drain(
     shown = ""
     at_first: set[str] | None = None
     due: dict[str, float] = {}
+    volumes: set[str] = set()
     while True:
         try:
             pods = _still_there(api, node, _pods(api, node), due)
             if at_first is None:
+                volumes = api.volumes_of(pods)
                 at_first = {_uid(pod) for pod in pods}
             # Where there is no better place, the successor of such a pod comes back at once, and would be evicted for ever.
             holding = _evicted(
@@ -164,7 +166,7 @@ def drain(
         except ApiUnavailableError as error:
             holding = {"the Kubernetes API": str(error)}
         if not holding:
-            _wait_detached(api, node, progress, interval)
+            _wait_detached(api, node, volumes, progress, interval)
             return
         if time.monotonic() >= end:
             raise OxideError(f"not drained within {timeout:.0f} s: {_listed(holding)}")
@@ -192,15 +194,19 @@ def _still_there(
 
 
 def _wait_detached(
-    api: KubernetesApi, node: str, progress: Callable[[str], None], interval: float
+    api: KubernetesApi,
+    node: str,
+    volumes: set[str],
+    progress: Callable[[str], None],
+    interval: float,
 ) -> None:
     end = time.monotonic() + VOLUME_TIMEOUT
     said = False
-    while time.monotonic() < end:
+    while volumes and time.monotonic() < end:
         try:
-            attached = api.attached_volumes(node)
+            attached = volumes & api.attached_volumes(node)
         except ApiUnavailableError:
-            attached = ["?"]
+            attached = volumes
         if not attached:
             return
         if not said:

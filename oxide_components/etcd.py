@@ -30,6 +30,8 @@ class Member:
     """Host name; empty for a member that was added and has never started."""
     address: str
     """Address of its peer URL; empty where none is known."""
+    learner: bool = False
+    """Whether it has no vote yet."""
 
 
 def holds_data(talosctl: Talosctl, node: ControlPlane) -> bool:
@@ -62,8 +64,8 @@ def _entries(talosctl: Talosctl, node: ControlPlane, directory: str) -> list[str
         if "no such file" in str(error) + error.output:
             return None
         raise
-    names = [line.split()[-1] for line in listing.splitlines()[1:] if line.strip()]
-    return [name for name in names if name != "."]
+    rows = [line.split() for line in listing.splitlines() if line.strip()]
+    return [row[-1] for row in rows if row[-1] != "." and row != ["NODE", "NAME"]]
 
 
 def members(talosctl: Talosctl, via: ControlPlane) -> list[Member]:
@@ -85,6 +87,7 @@ def members(talosctl: Talosctl, via: ControlPlane) -> list[Member]:
             id=row.get("ID", ""),
             name=row.get("HOSTNAME", ""),
             address=_host(row.get("PEER URLS", "")),
+            learner=row.get("LEARNER") == "true",
         )
         for row in _table(output)
     ]

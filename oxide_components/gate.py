@@ -57,7 +57,9 @@ class Gate:
         self._skipped = skipped
         self._urn = urn
 
-    def before_control_plane(self, name: str, *, goes_down: bool) -> None:
+    def before_control_plane(
+        self, name: str, *, goes_down: bool, timeout: float = GATE_TIMEOUT
+    ) -> None:
         """
         Wait until every other control plane is well.
 
@@ -78,11 +80,22 @@ class Gate:
                 return f"etcd: {'; '.join(reasons)}"
             return self._quorum_reason(relied_on) if goes_down and others else None
 
-        self._wait(f"the other control planes before {name}", reason)
+        self._wait(f"the other control planes before {name}", reason, timeout)
 
-    def before_worker(self, name: str, pool: str, most: int, timeout: float = GATE_TIMEOUT) -> None:
+    def before_worker(
+        self,
+        name: str,
+        pool: str,
+        most: int,
+        *,
+        goes_down: bool = True,
+        timeout: float = GATE_TIMEOUT,
+    ) -> None:
         """
-        Wait until no more than `most` - 1 other workers of the pool are out of service, and the node's pods have a place.
+        Wait until no more than `most` - 1 other workers of the pool are out of service.
+
+        Args:
+            goes_down: The node will restart, so that its pods need a place.
 
         Raises:
             OxideError: Time is up; the text names the workers.
@@ -96,14 +109,10 @@ class Gate:
                 if node["metadata"]["name"] not in (name, *self._skipped) and _is_out(node)
             ]
             if len(out) < most:
-                return self._refuge_reason(name)
-            names = ", ".join(node["metadata"]["name"] for node in out)
+                return self._refuge_reason(name) if goes_down else None
+            names = _names(out, ", ")
             why = f"{names} of pool {pool} not in service (at most {most} at a time)"
-            ready = [n["metadata"]["name"] for n in out if node_not_ready_reason(n) is None]
-            if ready:
-                # A run that failed has left them so, and their own turn comes after this node's.
-                why += f"; if nobody works on it, `kubectl uncordon {' '.join(ready)}`"
-            return why
+            return why + _uncordon_hint(out)
 
         self._wait(f"the other workers before {name}", reason, timeout)
 
@@ -174,12 +183,10 @@ class Gate:
         if mine is None or refuges(nodes, mine, leaving):
             return None
         back = refuges([_in_service(n) for n in nodes if _taken_out(n)], mine, leaving)
-        names = " ".join(node["metadata"]["name"] for node in back)
-        if not names:
+        if not back:
             return None
         return (
-            f"no other node takes its pods until {names.replace(' ', ', ')} is back; if nobody works on it, "
-            f"`kubectl uncordon {names}`"
+            f"no other node takes its pods until {_names(back, ', ')} is back{_uncordon_hint(back)}"
         )
 
     def _unwell_reason(self, node: etcd.ControlPlane) -> str | None:
@@ -192,7 +199,8 @@ class Gate:
 
     def _quorum_reason(self, relied_on: Sequence[etcd.ControlPlane]) -> str | None:
         """Why etcd could not do without one more member; `relied_on` are all well."""
-        members = etcd.members(self._talosctl, relied_on[0]) if relied_on else []
+        found = etcd.members(self._talosctl, relied_on[0]) if relied_on else []
+        members = [member for member in found if not member.learner]
         names = {node["name"] for node in relied_on}
         voting = sum(member.name in names for member in members)
         needed = len(members) // 2 + 1
@@ -243,6 +251,16 @@ def _static_pods(talosctl: Talosctl, node: etcd.ControlPlane) -> dict[str, dict[
                 if mark.startswith(_TALOS_MARKS)
             }
     return found
+
+
+def _names(nodes: Sequence[Mapping[str, Any]], separator: str) -> str:
+    return separator.join(node["metadata"]["name"] for node in nodes)
+
+
+def _uncordon_hint(out: Sequence[Mapping[str, Any]]) -> str:
+    """What to do about nodes that are well: a run that failed has left them so, and their own turn comes after another's."""
+    ready = [node for node in out if node_not_ready_reason(dict(node)) is None]
+    return f"; if nobody works on it, `kubectl uncordon {_names(ready, ' ')}`" if ready else ""
 
 
 def _is_out(node: dict[str, Any]) -> bool:

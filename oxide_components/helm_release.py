@@ -27,7 +27,7 @@ class ChartArgs(TypedDict):
     """Chart repository; None for a path or an oci:// address. Default: the official repository."""
     values: NotRequired[pulumi.Input[Mapping[str, Any]]]
     """Helm values, merged over Oxide's. Default: none."""
-    kubeconfig: NotRequired[pulumi.Input[str]]
+    kubeconfig: NotRequired[pulumi.Input[str] | None]
     """Kubeconfig with which a killed operation of Helm is cleared away first. Default: none; Helm then refuses to go on."""
 
 

@@ -147,18 +147,39 @@ class KubernetesApi:
             raise ApiUnavailableError(f"GET pod {namespace}/{name}: HTTP {status}")
         return _parsed(body)
 
-    def attached_volumes(self, node: str) -> list[str]:
+    def volumes_of(self, pods: Sequence[Mapping[str, Any]]) -> set[str]:
+        """
+        Names of the persistent volumes that pods have claimed.
+
+        Raises:
+            ApiUnavailableError: None answered.
+        """
+        claims = {
+            (pod["metadata"]["namespace"], volume["persistentVolumeClaim"]["claimName"])
+            for pod in pods
+            for volume in pod.get("spec", {}).get("volumes") or []
+            if "persistentVolumeClaim" in volume
+        }
+        found = set()
+        for namespace, name in claims:
+            path = f"/api/v1/namespaces/{namespace}/persistentvolumeclaims/{name}"
+            status, body = self.request("GET", path)
+            if status == http.HTTPStatus.OK:
+                found.add(str(_parsed(body).get("spec", {}).get("volumeName") or ""))
+        return found - {""}
+
+    def attached_volumes(self, node: str) -> set[str]:
         """
         Names of the persistent volumes that are attached to a node.
 
         Raises:
             ApiUnavailableError: None answered.
         """
-        return [
+        return {
             str(found["spec"].get("source", {}).get("persistentVolumeName", ""))
             for found in self.items("/apis/storage.k8s.io/v1/volumeattachments")
             if found["spec"].get("nodeName") == node
-        ]
+        }
 
     def items(self, path: str) -> list[dict[str, Any]]:
         """

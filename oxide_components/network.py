@@ -99,7 +99,7 @@ def _refuse_wrong(name: str, args: NetworkArgs) -> None:
     found = Arguments("Network", name, args, NetworkArgs)
     found.check_label("cluster_name")
     found.check_addresses("nat_gateway")
-    found.check_integer("network_id", least=1, most=2**53)
+    found.check_integer("network_id", least=0, most=2**53)
     network = found.check_range("cidr")
     subnets = {key: found.check_range(key) for key in ("control_subnet_cidr", "worker_subnet_cidr")}
     for key, subnet in subnets.items():

@@ -29,6 +29,9 @@ ANSWER_TIMEOUT = 60.0
 """Seconds that a node that is to be changed may take to answer."""
 
 
+_CHANGE_TIMEOUT = 1800.0
+"""Seconds that the longest step of a turn may take: an installation of Talos, or another server type."""
+
 _one_at_a_time = threading.Lock()
 
 
@@ -149,24 +152,36 @@ class Site:
     def _load_balancer(self) -> str:
         return str(self.props.get("load_balancer") or "") if self.is_control_plane else ""
 
-    def wait_before(self, *, goes_down: bool) -> None:
+    def wait_before(self, *, goes_down: bool, timeout: float | None = None) -> None:
         """
         Wait until the others are well enough for this node to be touched.
 
         Args:
             goes_down: The node will restart.
+            timeout: Seconds that they may take. Default: long enough for those whose turn it is.
 
         Raises:
             OxideError: They are not in time; nothing was touched.
         """
         if self.is_control_plane:
-            self.gate.before_control_plane(self.name, goes_down=goes_down)
+            self.gate.before_control_plane(
+                self.name,
+                goes_down=goes_down,
+                timeout=GATE_TIMEOUT if timeout is None else timeout,
+            )
         elif not self.is_new:
             # Nothing runs on a new worker yet.
             most = int(self.props.get("max_unavailable") or 1)
             # Of several at a time, one may have to wait for another's whole turn.
-            turn = 0 if most == 1 else float(self.props["drain_timeout"]) + self.timeout
-            self.gate.before_worker(self.name, self.props["pool"], most, GATE_TIMEOUT + turn)
+            turn = _CHANGE_TIMEOUT + float(self.props["drain_timeout"]) + 2 * self.timeout
+            patience = GATE_TIMEOUT + (0 if most == 1 else turn)
+            self.gate.before_worker(
+                self.name,
+                self.props["pool"],
+                most,
+                goes_down=goes_down,
+                timeout=patience if timeout is None else timeout,
+            )
 
     def take_out(self) -> None:
         """
@@ -175,10 +190,8 @@ class Site:
         Raises:
             OxideError: Not possible in time; the node takes pods as before.
         """
-        # Of two that look at the same time, each would see the other in service.
-        with _one_at_a_time:
+        while not self._cordoned():
             self.wait_before(goes_down=True)
-            cordon(self.api, self.name)
         try:
             empty(
                 self.api,
@@ -193,6 +206,17 @@ class Site:
         except OxideError:
             put_back(self.api, self.name)
             raise
+
+    def _cordoned(self) -> bool:
+        """Cordon the node if it may go down at this moment; nobody waits here, because the others may have to pass by."""
+        # Of two that look at the same time, each would see the other in service.
+        with _one_at_a_time:
+            try:
+                self.wait_before(goes_down=True, timeout=0)
+            except OxideError:
+                return False
+            cordon(self.api, self.name)
+        return True
 
     def restart(self) -> None:
         """

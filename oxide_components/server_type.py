@@ -3,7 +3,7 @@
 import time
 
 from hcloud import APIException, Client
-from hcloud.actions import ActionException, ActionTimeoutException
+from hcloud.actions import ActionException, ActionFailedException
 from hcloud.server_types import ServerType
 from hcloud.servers import BoundServer
 from requests import RequestException
@@ -44,19 +44,24 @@ def ensure(here: Site, client: Client, server_id: str, wanted: str) -> None:
         here.say(f"{server.server_type.name} -> {wanted}")
         try:
             action = server.change_type(ServerType(name=wanted), upgrade_disk=False)
-            # One poll in a second.
-            action.wait_until_finished(max_retries=CHANGE_TIMEOUT)
-        except ActionTimeoutException:
-            # Nothing can be done with a server that Hetzner still works on.
+        except APIException:
+            _go_on(here, server, before)
             raise
-        except (APIException, ActionException):
-            # As it was, it is of use; the error tells the rest.
-            _start(here, server, before)
-            here.finish()
+        try:
+            # One poll in a second. Nothing can be done with a server that Hetzner works on for longer.
+            action.wait_until_finished(max_retries=CHANGE_TIMEOUT)
+        except ActionFailedException:
+            _go_on(here, server, before)
             raise
         _start(here, server, before)
     except (APIException, ActionException, RequestException) as error:
         raise OxideError(f"{here.name}: Hetzner: {error}") from None
+
+
+def _go_on(here: Site, server: BoundServer, before: str) -> None:
+    """Put a server back whose change was refused: as it was, it is of use; the error tells the rest."""
+    _start(here, server, before)
+    here.finish()
 
 
 def _shut_down(here: Site, server: BoundServer) -> None:

@@ -280,8 +280,8 @@ class FakeCluster:
         pod = {"metadata": {"name": f"pod-on-{name}", "namespace": "default"}}
         return [pod] if name in self.blocked else []
 
-    def attached_volumes(self, node: str) -> list[str]:
-        return []
+    def volumes_of(self, pods: object) -> set[str]:
+        return set()
 
     def evict(self, namespace: str, pod: str) -> str | None:
         return "The disruption budget web needs 3 healthy pods and has 3 currently"

@@ -22,6 +22,7 @@ class FakeServer:
         self.status = "running"
         self.shuts_down = True
         self.refusal: Exception | None = None
+        self._failing: Exception | None = None
         self.starts_after_change = False
         self.all: list[SimpleNamespace] = []
         """What a list of the cluster's servers shows."""
@@ -45,7 +46,9 @@ class FakeServer:
         pass
 
     def wait_until_finished(self, max_retries: int | None = None) -> None:
-        pass
+        if self._failing is not None:
+            failing, self._failing = self._failing, None
+            raise failing
 
     def shutdown(self) -> "FakeServer":
         self._cluster.done.append(f"shut down {self._name}")
@@ -69,6 +72,9 @@ class FakeServer:
     def change_type(self, server_type: Any, *, upgrade_disk: bool) -> "FakeServer":
         assert self.status == "off"
         assert not upgrade_disk, "a larger disk closes the way back"
+        if isinstance(self.refusal, ActionFailedException):
+            self._failing = self.refusal
+            return self
         if self.refusal is not None:
             raise self.refusal
         self._cluster.done.append(f"{self.server_type.name} -> {server_type.name}")

@@ -411,9 +411,10 @@ def _asked_before_a_replacement(*replaced: int) -> dict[str, Any]:
 _MEMBERS = "NODE        ID    HOSTNAME    PEER URLS                CLIENT URLS              LEARNER"
 
 
-def _members(*indices: int) -> str:
+def _members(*indices: int, learner: int = 0) -> str:
     rows = (
-        f"10.0.0.11   1{i}    demo-cp-{i}   https://10.0.0.1{i}:2380   https://10.0.0.1{i}:2379   false"
+        f"10.0.0.11   1{i}    demo-cp-{i}   https://10.0.0.1{i}:2380   https://10.0.0.1{i}:2379   "
+        f"{str(i == learner).lower()}"
         for i in indices
     )
     return "\n".join([_MEMBERS, *rows])
@@ -437,6 +438,7 @@ def begun(monkeypatch: pytest.MonkeyPatch, talos: FakeTalos) -> None:
     """A process whose engine has replaced nothing yet, and a cluster that is well."""
     monkeypatch.setattr(bootstrap, "_begun", {})
     monkeypatch.setattr(bootstrap, "QUORUM_PATIENCE", 0)
+    monkeypatch.setattr(bootstrap, "server_id", lambda _cluster, _name: 7)
     talos.answer(_living([1, 2, 3]))
 
 
@@ -467,6 +469,41 @@ def test_a_control_plane_that_etcd_cannot_spare_is_not_replaced(
 
     with pytest.raises(OxideError, match=r"demo-cp-2 cannot be replaced.*was not touched"):
         BootstrapProvider().diff("demo", {}, _asked_before_a_replacement(2))
+
+
+@pytest.mark.usefixtures("begun")
+def test_a_learner_that_never_got_a_vote_may_be_replaced(talos: FakeTalos) -> None:
+    talos.answer({**_living([1, 2], 2), "10.0.0.11 etcd members": _members(1, 2, learner=2)})
+
+    assert not BootstrapProvider().diff("demo", {}, _asked_before_a_replacement(2)).changes
+
+
+@pytest.mark.usefixtures("begun")
+def test_a_server_that_is_gone_already_is_no_replacement(
+    talos: FakeTalos, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine asks for it again while its successor could not be made, whatever has become of the others."""
+    talos.answer(_living([1, 2, 3], 1, 2, 3))
+    monkeypatch.setattr(
+        bootstrap, "server_id", lambda _cluster, name: None if name == "demo-cp-2" else 7
+    )
+    assert not BootstrapProvider().diff("demo", {}, _asked_before_a_replacement(2)).changes
+
+    def refused(_cluster: str, _name: str) -> int:
+        raise OxideError("Hetzner: unavailable")
+
+    monkeypatch.setattr(bootstrap, "server_id", refused)
+    with pytest.raises(OxideError, match="cannot be replaced"):
+        BootstrapProvider().diff("demo", {}, _asked_before_a_replacement(2))
+
+
+@pytest.mark.usefixtures("begun")
+def test_a_record_without_addresses_asks_for_one_plain_run_first() -> None:
+    asked = _asked_before_a_replacement(2)
+    news = {key: value for key, value in asked.items() if not key.startswith("way_to_")}
+
+    with pytest.raises(OxideError, match="run `pulumi up` once without --replace"):
+        BootstrapProvider().diff("demo", {}, news)
 
 
 @pytest.mark.usefixtures("begun")

@@ -101,7 +101,9 @@ def test_a_native_cluster_that_was_recorded_as_tunnel_stays_native() -> None:
     old = provider.create(provider.check({}, native).inputs).outs or {}
 
     assert provider.check(old, {**native, "routing_mode": "native"}).failures == []
-    (failure,) = provider.check(old, {**native, "routing_mode": "tunnel"}).failures
+    assert provider.check(old, native).failures == []
+    new = provider.check(old, {**native, "routing_mode": "native"}).inputs
+    (failure,) = provider.check(new, native).failures
     assert "oxide:routingMode: native cannot become tunnel" in failure.reason
 
 

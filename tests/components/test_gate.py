@@ -152,6 +152,14 @@ def test_the_last_place_for_pods_stays_whatever_the_setting_allows(living: Livin
     assert living.cluster.clock.now >= 400
 
 
+def test_a_change_without_a_restart_needs_no_place_for_pods(living: Living) -> None:
+    _taint_control_planes(living)
+    _mark_cordoned(living, "demo-worker-2", "demo-worker-3")
+
+    _gate(living).before_worker("demo-worker-1", "worker", 3, goes_down=False)
+    assert living.cluster.clock.now == 0
+
+
 def test_a_worker_that_nobody_could_ever_replace_need_not_wait(living: Living) -> None:
     _taint_control_planes(living)
     for name in ("demo-worker-2", "demo-worker-3"):

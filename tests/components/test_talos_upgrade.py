@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from oxide_components import hetzner_api
+from oxide_components import hetzner_api, rollout
 from oxide_components.errors import OxideError
 from oxide_components.node import NodeProvider
 
@@ -203,3 +203,27 @@ def test_where_a_refresh_learns_nothing_the_record_stays(living: Living, lack: s
             del props["kubeconfig"]
 
     assert NodeProvider().read(name, props).outs == props
+
+
+def test_who_waits_for_another_lets_that_one_pass(living: Living) -> None:
+    """A run that was cut off has left both workers' places to each other; whoever looks first, the other one has to act."""
+    cluster = living.cluster
+    for index in (1, 2, 3):
+        taint = {"key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule"}
+        cluster.nodes[f"demo-cp-{index}"]["spec"]["taints"] = [taint]
+    for name in ("demo-worker-2", "demo-worker-3"):
+        cluster.set_unschedulable(name, True)
+    passed: list[bool] = []
+
+    def another_turn() -> None:
+        passed.append(rollout._one_at_a_time.acquire(blocking=False))
+        rollout._one_at_a_time.release()
+        cluster.set_unschedulable("demo-worker-2", False)
+
+    cluster.clock.after(20, another_turn)
+    before = living.props("demo-worker-1") | {"max_unavailable": 3.0}
+    recorded = _upgrade(living, "demo-worker-1", before, **NEW, max_unavailable=3.0)
+
+    assert passed == [True]
+    assert recorded["talos_version"] == "v1.13.8"
+    assert cluster.cordoned() == ["demo-worker-3"]

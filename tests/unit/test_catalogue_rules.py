@@ -292,6 +292,16 @@ def test_native_routing_shares_no_range_with_the_rest_of_the_network(
     assert _problems(NATIVE, _in(network)) == (said,)
 
 
+def test_a_living_cluster_is_warned_of_what_was_put_into_its_ranges() -> None:
+    """They are fixed: refused, it could not even be taken down."""
+    taken = {**OWN, IPv4Network("10.0.20.0/24"): "eu-central"}
+    config = _config(NATIVE, _in(replace(NETWORK, subnets=taken, begun=True), FOUNDED))
+
+    assert config.warnings == (
+        "oxide:podCidr: 10.0.16.0/20 overlaps subnet 10.0.20.0/24 of network 7; let whoever made it move it",
+    )
+
+
 @pytest.mark.parametrize("servers", [FOUNDED, frozenset[str]()])
 def test_routes_to_the_pods_of_a_cluster_are_its_own_even_when_its_servers_are_lost(
     servers: frozenset[str],

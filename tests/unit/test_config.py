@@ -507,3 +507,28 @@ def test_load_sees_secrets_in_plain_settings(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_stack_name_that_is_no_host_name_asks_for_a_cluster_name() -> None:
     with pytest.raises(ConfigError, match=r"oxide:clusterName: My_Stack .* set clusterName"):
         ClusterConfig.parse({}, stack="My_Stack")
+
+
+@pytest.mark.parametrize(
+    ("address", "danger"),
+    [
+        ("10.0.1.5", "workerSubnetCidr 10.0.1.0/24, where Hetzner may give it to a worker"),
+        ("10.0.20.2", "podCidr 10.0.16.0/20, where it may become a pod's"),
+        ("10.0.10.2", "serviceCidr 10.0.8.0/21, where it may become a service's"),
+        ("10.0.2.2", ""),
+    ],
+)
+def test_a_nat_gateway_whose_address_may_become_somebody_elses_is_warned_of(
+    address: str, danger: str
+) -> None:
+    """A living cluster needs it while it moves, and its ranges are fixed."""
+    config = parse(
+        access="private",
+        natGateway=address,
+        routingMode="native",
+        networkCidr="10.0.0.0/16",
+        addons={"cloudController": True},
+    )
+
+    said = [line for line in config.warnings if "natGateway" in line]
+    assert [danger in line for line in said] == ([True] if danger else [])

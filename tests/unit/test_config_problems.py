@@ -239,7 +239,7 @@ BAD = [
             "hubble",
             hubble,
             "pods that no node takes: all workers have taints",
-            f"set workers to 1 or more, or leave a pool without NoSchedule and NoExecute, or set it to metrics, or give {keys}",
+            f"cluster.allowSchedulingOnControlPlanes, or set it to metrics, or give {keys}",
         )
         for effect, hubble, keys in (
             ("NoSchedule", "relay", "hubble.relay.tolerations in"),
@@ -1023,31 +1023,6 @@ BAD = [
             ("10.0.0.0", "is the first address of"),
             ("10.0.0.255", "is the last address of controlSubnetCidr"),
             ("10.0.7.255", "is the last address of networkCidr"),
-        )
-    ),
-    Bad(
-        {"natGateway": "10.0.1.5"},
-        "natGateway",
-        "10.0.1.5",
-        "workerSubnetCidr 10.0.1.0/24, where Hetzner may give it to a worker",
-        "a subnet of its own",
-    ),
-    *(
-        Bad(
-            {
-                "natGateway": address,
-                "routingMode": "native",
-                "networkCidr": "10.0.0.0/16",
-                "addons": {"cloudController": True},
-            },
-            "natGateway",
-            address,
-            f"is in {key}",
-            "a subnet of its own",
-        )
-        for address, key in (
-            ("10.0.20.2", "podCidr 10.0.16.0/20, whose addresses are for pods alone"),
-            ("10.0.10.2", "serviceCidr 10.0.8.0/21, whose addresses are for services alone"),
         )
     ),
     Bad({"natGateway": "10.0.0.254"}, "natGateway", "10.0.0.254", "load balancer", "own"),

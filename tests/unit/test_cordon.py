@@ -24,9 +24,6 @@ class _Api(KubernetesApi):
     def items(self, path: str) -> list[dict[str, Any]]:
         return list(self.nodes.values()) if path == "/api/v1/nodes" else self.pods
 
-    def attached_volumes(self, node: str) -> list[str]:
-        return []
-
     def evict(self, namespace: str, pod: str) -> str | None:
         self.evicted.append(pod)
         return "a budget holds it"

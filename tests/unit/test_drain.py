@@ -41,7 +41,8 @@ class FakeApi:
         self.evicted: list[str] = []
         self.silent = 0
         self.ready = True
-        self.attached: list[list[str]] = []
+        self.volumes: set[str] = set()
+        self.attached: list[set[str]] = []
 
     def items(self, path: str) -> list[Any]:
         if self.silent:
@@ -57,9 +58,12 @@ class FakeApi:
     def node(self, name: str) -> dict[str, Any]:
         return _node(name, ready=self.ready)
 
-    def attached_volumes(self, node: str) -> list[str]:
+    def volumes_of(self, pods: list[Any]) -> set[str]:
+        return self.volumes if pods else set()
+
+    def attached_volumes(self, node: str) -> set[str]:
         assert node == "demo-worker-1"
-        return self.attached.pop(0) if self.attached else []
+        return self.attached.pop(0) if self.attached else set()
 
     def evict(self, namespace: str, pod: str) -> str | None:
         assert namespace == "default"
@@ -164,10 +168,12 @@ def test_an_api_that_is_silent_for_a_while_does_not_end_a_drain() -> None:
 
 def test_volumes_of_the_pods_are_detached_before_a_drain_has_ended() -> None:
     api = FakeApi(_pod("one"))
-    api.attached = [["pv-1", "pv-2"], ["pv-2"]]
+    api.volumes = {"pv-1", "pv-2"}
+    # The one of a pod that stays is never detached.
+    api.attached = [{"pv-1", "pv-2", "pv-9"}, {"pv-2", "pv-9"}, {"pv-9"}, {"pv-9"}]
     said = _drain(api)
 
-    assert api.attached == []
+    assert api.attached == [{"pv-9"}]
     assert said[-1] == "waits for 2 volumes to be detached"
 
 
@@ -175,8 +181,8 @@ def test_a_volume_that_stays_attached_does_not_hold_a_drain_for_ever(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("oxide_components.drain.VOLUME_TIMEOUT", 0)
-    api = FakeApi()
-    api.attached = [["pv-1"]] * 5
+    api = FakeApi(_pod("one"))
+    api.volumes, api.attached = {"pv-1"}, [{"pv-1"}] * 5
 
     _drain(api)
 
