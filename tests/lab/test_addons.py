@@ -8,6 +8,7 @@ from hcloud.load_balancer_types import LoadBalancerType
 from hcloud.locations import Location
 
 from lab import api
+from oxide_components.kubernetes_api import KubernetesApi
 
 from .addons import (
     ALL,
@@ -72,6 +73,10 @@ def test_add_ons_work_and_are_switched_off_only_when_nothing_needs_them(
     (volume,) = stack.cloud.volumes.get_all()
     assert volume.labels["cluster"] == "addons"
     assert volume.size == 12
+    # What a drain waits for.
+    client = KubernetesApi(stack.outputs()["kubeconfig"])
+    assert client.volumes_of(client.items("/api/v1/namespaces/default/pods")) == {volume.name}
+    until("it is attached", lambda: client.attached_volumes("addons-worker-1") == {volume.name})
 
     switch_off(stack, "cloudController", "csi")
     for arguments in (["preview"], ["up", "--yes", "--skip-preview"]):
