@@ -256,21 +256,22 @@ def _quorum_refusal(
 
 def _missing_quorum(talosctl: Talosctl, nodes: Sequence[Mapping[str, str]]) -> list[str]:
     """Why these control planes are no majority of etcd; empty where they are."""
-    unwell, voters = [], []
+    unwell, well = [], []
     try:
         for node in nodes:
             reasons = etcd.unhealthy_reasons(talosctl, [node])
             unwell += reasons
             if not reasons:
-                voters.append(node)
-        members = [m for m in etcd.members_of_any(talosctl, voters) if not m.learner]
+                well.append(node)
+        quorum = etcd.quorum_of(etcd.members_of_any(talosctl, well), well)
     except OxideError as error:
         return [*unwell, str(error)]
-    voting = sum(etcd.member_of(members, node) is not None for node in voters)
-    needed = len(members) // 2 + 1
-    if voting >= needed:
+    if quorum.holds:
         return []
-    return [f"it needs {needed} of its {len(members)} members and would have {voting}", *unwell]
+    return [
+        f"it needs {quorum.needed} of its {quorum.members} members and would have {quorum.voting}",
+        *unwell,
+    ]
 
 
 def _bootstrap(props: Mapping[str, Any]) -> str | None:

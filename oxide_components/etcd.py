@@ -118,6 +118,33 @@ def member_of(found: Sequence[Member], node: Mapping[str, str]) -> Member | None
     return None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Quorum:
+    """Votes of some control planes that are well, among all that etcd counts."""
+
+    members: int
+    """Members that have a vote."""
+    needed: int
+    """Votes without which etcd stands still."""
+    voting: int
+    """Votes of these control planes."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether etcd goes on with these alone."""
+        return self.voting >= self.needed
+
+
+def quorum_of(found: Sequence[Member], nodes: Sequence[ControlPlane]) -> Quorum:
+    """What the members give these control planes; a learner has no vote yet."""
+    voters = [member for member in found if not member.learner]
+    return Quorum(
+        members=len(voters),
+        needed=len(voters) // 2 + 1,
+        voting=sum(member_of(voters, node) is not None for node in nodes),
+    )
+
+
 def remove_member(talosctl: Talosctl, via: ControlPlane, member: Member) -> None:
     """
     Remove a member that cannot leave by itself.

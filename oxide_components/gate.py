@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
-from urllib.parse import quote
 
 import yaml
 
@@ -102,14 +101,16 @@ class Gate:
         """
 
         def reason() -> str | None:
-            label = quote(f"{POOL_NODE_LABEL}={pool}")
+            nodes = self._api.items("/api/v1/nodes")
             out = [
                 node
-                for node in self._api.items(f"/api/v1/nodes?labelSelector={label}")
-                if node["metadata"]["name"] not in (name, *self._skipped) and _is_out(node)
+                for node in nodes
+                if node["metadata"].get("labels", {}).get(POOL_NODE_LABEL) == pool
+                and node["metadata"]["name"] not in (name, *self._skipped)
+                and _is_out(node)
             ]
             if len(out) < most:
-                return self._refuge_reason(name) if goes_down else None
+                return self._refuge_reason(name, nodes) if goes_down else None
             names = _names(out, ", ")
             why = f"{names} of pool {pool} not in service (at most {most} at a time)"
             return why + _uncordon_hint(out)
@@ -175,9 +176,8 @@ class Gate:
 
         wait_until(what, self._urn, timeout, guarded, interval=1)
 
-    def _refuge_reason(self, name: str) -> str | None:
+    def _refuge_reason(self, name: str, nodes: Sequence[dict[str, Any]]) -> str | None:
         """Why the pods of a node have no place until others are back that Oxide has taken out; None where that is not so."""
-        nodes = self._api.items("/api/v1/nodes")
         mine = next((node for node in nodes if node["metadata"]["name"] == name), None)
         leaving = {name, *self._skipped}
         if mine is None or refuges(nodes, mine, leaving):
@@ -200,16 +200,12 @@ class Gate:
     def _quorum_reason(self, relied_on: Sequence[etcd.ControlPlane]) -> str | None:
         """Why etcd could not do without one more member; `relied_on` are all well."""
         found = etcd.members(self._talosctl, relied_on[0]) if relied_on else []
-        members = [member for member in found if not member.learner]
-        names = {node["name"] for node in relied_on}
-        voting = sum(member.name in names for member in members)
-        needed = len(members) // 2 + 1
-        if relied_on and voting >= needed:
+        quorum = etcd.quorum_of(found, relied_on)
+        if relied_on and quorum.holds:
             return None
-        reason = (
-            f"etcd needs {needed} of its {len(members)} members without this one and has {voting}"
-        )
-        if missing := sorted({member.name for member in members} & set(self._skipped)):
+        reason = f"etcd needs {quorum.needed} of its {quorum.members} members without this one and has {quorum.voting}"
+        voters = {member.name for member in found if not member.learner}
+        if missing := sorted(voters & set(self._skipped)):
             # Nobody works on a skipped node, so that waiting would change nothing.
             raise OxideError(
                 f"{reason}: skipNodes leaves out {', '.join(missing)}; repair or replace that first"

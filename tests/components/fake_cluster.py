@@ -270,13 +270,8 @@ class FakeCluster:
             raise ApiUnavailableError("https://192.0.2.1:6443: timed out")
         name = path.rpartition("%3D")[2]
         if path.startswith("/api/v1/nodes"):
-            of_pool = name if "labelSelector=oxide/pool%3D" in path else None
             self.lists += 1
-            return [
-                self._shown(name)
-                for name, node in self.nodes.items()
-                if of_pool is None or node["metadata"]["labels"]["oxide/pool"] == of_pool
-            ]
+            return [self._shown(name) for name in self.nodes]
         pod = {"metadata": {"name": f"pod-on-{name}", "namespace": "default"}}
         return [pod] if name in self.blocked else []
 
