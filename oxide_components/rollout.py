@@ -28,9 +28,8 @@ NODE_TIMEOUT = 900
 ANSWER_TIMEOUT = 60.0
 """Seconds that a node that is to be changed may take to answer."""
 
-
-_CHANGE_TIMEOUT = 1800.0
-"""Seconds that the longest step of a turn may take: an installation of Talos, or another server type."""
+STEP_TIMEOUT = 1800
+"""Seconds that the longest step of a turn may take: pulling and installing Talos (talosctl's own limit), or another server type."""
 
 _one_at_a_time = threading.Lock()
 
@@ -173,7 +172,7 @@ class Site:
             # Nothing runs on a new worker yet.
             most = int(self.props.get("max_unavailable") or 1)
             # Of several at a time, one may have to wait for another's whole turn.
-            turn = _CHANGE_TIMEOUT + float(self.props["drain_timeout"]) + 2 * self.timeout
+            turn = STEP_TIMEOUT + float(self.props["drain_timeout"]) + 2 * self.timeout
             patience = GATE_TIMEOUT + (0 if most == 1 else turn)
             self.gate.before_worker(
                 self.name,

@@ -10,13 +10,10 @@ from requests import RequestException
 
 from .dynamic_provider import log_warning
 from .errors import OxideError
-from .rollout import Site
+from .rollout import STEP_TIMEOUT, Site
 
 SHUTDOWN_TIMEOUT = 180.0
 """Seconds that a node may take to shut down by itself before its power is cut."""
-
-CHANGE_TIMEOUT = 1800
-"""Seconds that Hetzner may take to change a type: it may have to move the disk to another host."""
 
 
 def ensure(here: Site, client: Client, server_id: str, wanted: str) -> None:
@@ -49,7 +46,7 @@ def ensure(here: Site, client: Client, server_id: str, wanted: str) -> None:
             raise
         try:
             # One poll in a second. Nothing can be done with a server that Hetzner works on for longer.
-            action.wait_until_finished(max_retries=CHANGE_TIMEOUT)
+            action.wait_until_finished(max_retries=STEP_TIMEOUT)
         except ActionFailedException:
             _go_on(here, server, before)
             raise

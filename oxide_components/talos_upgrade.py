@@ -4,12 +4,9 @@ import yaml
 
 from . import etcd_snapshot
 from .errors import OxideError
-from .rollout import Site
+from .rollout import STEP_TIMEOUT, Site
 from .talosctl import TalosError
 from .versions import installer_image, talosctl_problem
-
-INSTALL_TIMEOUT = 1800.0
-"""Seconds that pulling and installing may take; talosctl's own limit."""
 
 
 def ensure(here: Site, version: str, schematic: str | None) -> None:
@@ -45,7 +42,7 @@ def ensure(here: Site, version: str, schematic: str | None) -> None:
             # Talos' own drain goes through an address that only nodes reach, and only after it has installed.
             "--drain=false",
             "--wait=false",
-            timeout=INSTALL_TIMEOUT,
+            timeout=STEP_TIMEOUT,
         )
     except TalosError as error:
         if not here.machine.is_lost_answer(error):
