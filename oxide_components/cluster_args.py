@@ -11,6 +11,7 @@ from . import talos_api
 from .addressing import LONGEST_NODE_MASK
 from .component_args import Arguments, is_address
 from .config_exposure import check_rdns
+from .config_pools import check_server_type
 from .config_rules import check_schematic
 from .machine_config import ClusterSettings, Document, cluster_endpoint, to_patch
 from .naming import is_dns_name
@@ -66,7 +67,7 @@ class ClusterArgs(TypedDict):
     """Strategic merge patches for all nodes, as YAML. Default: none."""
 
 
-def check_cluster(found: Arguments) -> None:
+def _check_cluster(found: Arguments) -> None:
     """Reports what is wrong with the argument `cluster` of a component."""
     reader = found.reader
     found.check_label("cluster", "name")
@@ -99,17 +100,26 @@ def check_cluster(found: Arguments) -> None:
             "is not a DNS name",
             "write one like api.example.com, without scheme or port",
         )
-    check_patches(found, "cluster", "config_patches")
+    _check_patches(found, "cluster", "config_patches")
 
 
-def check_patches(found: Arguments, *path: str) -> None:
+def check_nodes(found: Arguments) -> None:
+    """Reports what is wrong with the arguments that every component with nodes has."""
+    _check_cluster(found)
+    _check_exposure(found)
+    if (server_type := found.known("server_type")) is not None:
+        check_server_type(found.reader, "server_type", server_type)
+    _check_patches(found, "config_patches")
+
+
+def _check_patches(found: Arguments, *path: str) -> None:
     """Reports what is wrong with machine config patches of a component that has the argument `cluster`."""
     name = found.known("cluster", "name")
     if name is not None:
         found.check_patches(*path, cluster_name=name)
 
 
-def check_exposure(found: Arguments) -> None:
+def _check_exposure(found: Arguments) -> None:
     """Reports nodes without public addresses that nobody tells the way out, and reverse DNS names that are none."""
     if found.known("public") is False and not found.given("cluster", "network_gateway"):
         found.reader.add(

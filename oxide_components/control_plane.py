@@ -14,14 +14,11 @@ from .api_load_balancer import LoadBalancerAccess, certificate_patches, load_bal
 from .bootstrap import Bootstrap, BootstrapNode
 from .cluster_args import (
     ClusterArgs,
-    check_cluster,
-    check_exposure,
-    check_patches,
+    check_nodes,
     cluster_settings,
     machine_configuration,
 )
 from .component_args import Arguments
-from .config_pools import check_server_type
 from .config_rules import check_parity
 from .kubeconfig import server_url
 from .machine_config import NodeSettings, control_plane_documents
@@ -322,18 +319,14 @@ class ControlPlane(pulumi.ComponentResource):
 
 def _refuse_wrong(name: str, args: ControlPlaneArgs) -> None:
     found = Arguments("ControlPlane", name, args, ControlPlaneArgs)
-    check_cluster(found)
-    check_exposure(found)
+    check_nodes(found)
     check_parity(
         found.reader,
         "cluster.control_plane_addresses",
         # None at all is reported already.
         len(found.known("cluster", "control_plane_addresses") or ()) or 1,
     )
-    if (server_type := found.known("server_type")) is not None:
-        check_server_type(found.reader, "server_type", server_type)
     found.check_integer("drain_timeout", least=1, most=86400)
-    check_patches(found, "config_patches")
     found.refuse()
 
 

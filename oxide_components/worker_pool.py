@@ -8,9 +8,7 @@ import pulumi
 from . import naming
 from .cluster_args import (
     ClusterArgs,
-    check_cluster,
-    check_exposure,
-    check_patches,
+    check_nodes,
     cluster_settings,
     machine_configuration,
 )
@@ -21,7 +19,6 @@ from .config_pools import (
     check_annotations,
     check_labels,
     check_pool_name,
-    check_server_type,
     read_taints,
 )
 from .hetzner import MAX_SERVERS_PER_NETWORK
@@ -193,8 +190,7 @@ class WorkerPool(pulumi.ComponentResource):
 def _refuse_wrong(name: str, args: WorkerPoolArgs) -> None:
     found = Arguments("WorkerPool", name, args, WorkerPoolArgs)
     reader = found.reader
-    check_cluster(found)
-    check_exposure(found)
+    check_nodes(found)
     if (pool := found.known("pool")) is not None:
         check_pool_name(reader, "pool", {"name": pool}, pool, taken=set())
     found.check_integer("count", least=0, most=MAX_SERVERS_PER_NETWORK)
@@ -203,12 +199,9 @@ def _refuse_wrong(name: str, args: WorkerPoolArgs) -> None:
     if pool is not None and cluster is not None and count is not None:
         longest = naming.server_name(cluster, pool, max(count, 1), found.known("generation") or 1)
         check_name_length(reader, "pool", pool, longest)
-    if (server_type := found.known("server_type")) is not None:
-        check_server_type(reader, "server_type", server_type)
     check_labels(reader, "labels", found.known("labels") or {})
     check_annotations(reader, "annotations", found.known("annotations") or {})
     read_taints(reader, "taints", found.known("taints"))
-    check_patches(found, "config_patches")
     found.refuse()
 
 
