@@ -149,6 +149,15 @@ class Stack:
         found: list[dict[str, Any]] = json.loads(self.state())["deployment"].get("resources", [])
         return found
 
+    def server_urn(self, name: str) -> str:
+        """URN of the server of that name."""
+        (urn,) = (
+            resource["urn"]
+            for resource in self.resources()
+            if resource["type"] == SERVER and resource["outputs"]["name"] == name
+        )
+        return str(urn)
+
     def kubectl(self, *arguments: str) -> str:
         """Run kubectl with the stack's kubeconfig."""
         return self._tool("kubectl", "KUBECONFIG", "kubeconfig", *arguments)

@@ -85,7 +85,7 @@ def test_a_control_plane_that_etcd_cannot_spare_is_not_replaced(sized: Stack) ->
     assert down is not None
     down.power_off().wait_until_finished()
     before = _ids(sized)
-    replace = ["--replace", _server_urn(sized, "size-cp-2")]
+    replace = ["--replace", sized.server_urn("size-cp-2")]
     preview = sized.run("preview", *replace)
     run = sized.run("up", "--yes", "--skip-preview", *replace)
     down.power_on().wait_until_finished()
@@ -111,7 +111,7 @@ def test_a_broken_control_plane_is_replaced_and_joins_the_same_cluster(
     untouched = _ids(sized, without=name)
     broken.power_off().wait_until_finished()
     with watched(sized, BUDGET) as seen:
-        run = sized.ok("up", "--yes", "--skip-preview", "--replace", _server_urn(sized, name))
+        run = sized.ok("up", "--yes", "--skip-preview", "--replace", sized.server_urn(name))
 
     assert TRACEBACK not in run.text
     assert seen.shortages == []
@@ -155,15 +155,6 @@ def test_one_control_plane_and_one_worker_are_left_of_it_and_nothing_to_do(sized
 
     assert seen.shortages == []
     assert sized.up().changes == {}
-
-
-def _server_urn(stack: Stack, name: str) -> str:
-    (urn,) = (
-        resource["urn"]
-        for resource in stack.resources()
-        if resource["type"] == SERVER and resource["outputs"]["name"] == name
-    )
-    return str(urn)
 
 
 def _ids(stack: Stack, *, without: str = "") -> dict[str, int]:

@@ -11,7 +11,7 @@ from hcloud.load_balancers import BoundLoadBalancer
 
 from lab import api
 
-from .stacks import SERVER, Stack
+from .stacks import Stack
 
 NAT = "10.0.2.2"
 
@@ -116,11 +116,6 @@ def test_a_replacement_that_was_killed_is_finished(new_stack: Callable[..., Stac
     name = "renewed-worker-1"
     before = stack.cloud.servers.get_by_name(name)
     assert before is not None
-    (urn,) = (
-        resource["urn"]
-        for resource in stack.resources()
-        if resource["type"] == SERVER and resource["inputs"]["name"] == name
-    )
 
     def made(stack: Stack) -> bool:
         now = stack.cloud.servers.get_by_name(name)
@@ -130,7 +125,15 @@ def test_a_replacement_that_was_killed_is_finished(new_stack: Callable[..., Stac
         stack.lab,
         {"kind": "delay", "method": "GET", "path": "/actions", "seconds": 0.5, "count": 0},
     )
-    up = ["pulumi", "--non-interactive", "up", "--yes", "--skip-preview", "--replace", urn]
+    up = [
+        "pulumi",
+        "--non-interactive",
+        "up",
+        "--yes",
+        "--skip-preview",
+        "--replace",
+        stack.server_urn(name),
+    ]
     _killed(stack, up, made)
     api.clear_faults(stack.lab)
     run = stack.recover()
